@@ -1,0 +1,222 @@
+//! What may be said on the command line.
+
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
+
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap_complete::Shell;
+use client::{Endpoint, LogSource};
+use uuid::Uuid;
+
+use crate::exit_status;
+
+const GLOBAL: &str = "Options of every verb";
+
+const FILES: &str = "\
+The daemon is looked for where the first of these says:
+  --socket or --address, AURAE_SOCKET in the environment,
+  ~/.aurae/config, /etc/aurae/config ([system] socket = \"/PATH\" in TOML),
+  and otherwise where auraed listens for this user if nobody tells it otherwise.
+
+Every failure is one line on standard error and a status that is not 0: 125 from exec, 1 from the other
+verbs, 2 where the command line is wrong. 141 where the reader of the output went away.";
+
+const EXEC: &str = "\
+The exit status is the program's own; 128 + N where signal N ended it; 127 where there is no such
+program, 126 where it cannot be executed, 125 where aer or the daemon failed.
+Ctrl-C or SIGTERM stops the run with that signal, a second one kills it, a third one leaves it.
+With -o json the answer is one JSON object at the end, output included.
+
+Examples:
+  aer exec -- ls -l /etc
+  aer exec --name backup -- tar -cf /tmp/etc.tar /etc
+  aer exec -c 'printf \"%s\\n\" \"two words\"'";
+
+const STATUS: &str = "\
+The exit status is 0 where the daemon is healthy, 1 where it is not.
+
+Example:
+  aer status -o json";
+
+const LOGS: &str = "\
+An argument that is a UUID is a run, digits are a process id, everything else is a name; --run, --pid and
+--name settle it. What was printed on standard output goes to standard output, byte by byte, and standard
+error likewise; what is missing is told in one line on standard error.
+With -o json each piece is one JSON object on a line of its own.
+
+Examples:
+  aer logs backup -f
+  aer logs --daemon";
+
+const COMPLETIONS: &str = "\
+Example:
+  aer completions bash > ~/.local/share/bash-completion/completions/aer";
+
+/// Drives the auraed of this machine, or of another.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aer",
+    version,
+    after_help = FILES,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs"
+)]
+pub(crate) struct Arguments {
+    /// The daemon's Unix socket
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// The daemon's address, http://HOST:PORT
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "URI")]
+    pub(crate) address: Option<Endpoint>,
+    /// How the answer is written: table for people, json for programs
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        default_value_t = Format::Table
+    )]
+    pub(crate) output: Format,
+    /// Why this is done; kept with what it changes
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// How an answer is written: for people, or as JSON objects, one to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Executes a command in a cgroup of its own, with its output as it comes and its exit status
+    #[command(after_help = EXEC)]
+    Exec(Exec),
+    /// Tells who is answering, and how it fares
+    #[command(after_help = STATUS)]
+    Status,
+    /// Prints what a run, a name, a process or the daemon itself has printed
+    #[command(after_help = LOGS)]
+    Logs(Logs),
+    /// Writes a shell's completions for aer
+    #[command(after_help = COMPLETIONS)]
+    Completions(Completions),
+}
+
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "aer exec [OPTIONS] -- CMD [ARG]...\n       aer exec [OPTIONS] -c STRING",
+    group(ArgGroup::new("what").required(true).args(["command", "argv"]))
+)]
+pub(crate) struct Exec {
+    /// The name it runs under; one is made up where none is given
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A comment that is kept with the run
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+    /// The run's id, where the caller wants to choose it; a second request with it joins the first run
+    #[arg(long, value_name = "UUID")]
+    pub(crate) run_id: Option<Uuid>,
+    /// A command line that the daemon takes apart as systemd's ExecStart; not a shell
+    #[arg(short, long, value_name = "STRING", allow_hyphen_values = true)]
+    pub(crate) command: Option<String>,
+    /// The program and its arguments, which are taken as they stand
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) argv: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").required(true).args(["which", "name", "pid", "run", "daemon"])))]
+pub(crate) struct Logs {
+    /// A run's id, the process id of its main process, or a name
+    #[arg(value_name = "RUN|PID|NAME")]
+    which: Option<Which>,
+    /// Every run of this name
+    #[arg(long)]
+    name: Option<String>,
+    /// The newest run whose main process had this id
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    pid: Option<i64>,
+    /// This run
+    #[arg(long, value_name = "UUID")]
+    run: Option<Uuid>,
+    /// The daemon's own log
+    #[arg(long)]
+    daemon: bool,
+    /// Goes on when the end is reached: of one run until it has ended, otherwise until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// What a bare argument of `logs` means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Which(LogSource);
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The other ways to write a UUID, without hyphens or in braces, could be names.
+        const HYPHENATED: usize = 36;
+        if let Some(run_id) = Uuid::try_parse(text).ok().filter(|_| text.len() == HYPHENATED) {
+            return Ok(Self(LogSource::Run(run_id)));
+        }
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Self(LogSource::Name(text.to_owned())));
+        }
+        match text.parse() {
+            Ok(process_id) => Ok(Self(LogSource::ProcessId(process_id))),
+            Err(_) => Err("no process id is that large; --name takes it as a name".to_owned()),
+        }
+    }
+}
+
+impl Arguments {
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse_from(words)?;
+        // clap does not see a conflict of global arguments on both sides of the verb.
+        if arguments.socket.is_some() && arguments.address.is_some() {
+            let sentence = "--socket and --address cannot be used together";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, sentence));
+        }
+        Ok(arguments)
+    }
+}
+
+impl Verb {
+    /// The exit status where aer or the daemon fails.
+    pub(crate) fn failure_status(&self) -> u8 {
+        match self {
+            Self::Exec(_) => exit_status::EXEC_FAILED,
+            Self::Status | Self::Logs(_) | Self::Completions(_) => 1,
+        }
+    }
+}
+
+impl Logs {
+    /// Whose log is wanted.
+    pub(crate) fn source(self) -> LogSource {
+        let named = self.name.map(LogSource::Name);
+        let pid = self.pid.map(LogSource::ProcessId);
+        let run = self.run.map(LogSource::Run);
+        let which = self.which.map(|Which(source)| source);
+        // The group lets exactly one of them through, so what is left is --daemon.
+        named.or(pid).or(run).or(which).unwrap_or(LogSource::Daemon)
+    }
+}
+
+#[cfg(test)]
+mod tests;

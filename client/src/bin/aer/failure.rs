@@ -1,0 +1,162 @@
+//! What a verb can fail with, and what the user can do about it.
+
+use std::{error::Error as _, io, iter};
+
+use client::{ClientError, Obstacle};
+use thiserror::Error;
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::{config::ConfigError, exit_status::NO_READER};
+
+/// Why a verb did not do what it should. Its text says what was tried, its sources say why.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The daemon is not heard of any more, and the run may go on or not.
+    #[error("{error}")]
+    OutOfSight { error: ClientError, run_id: Uuid },
+    /// The program never ran; the sentence is the daemon's.
+    #[error("{sentence}")]
+    NotStarted { sentence: String, status: u8 },
+    /// The daemon does not know how the run ended.
+    #[error("run {run_id} is lost: {sentence}")]
+    Lost { run_id: String, sentence: String },
+    /// The daemon said what it must not say.
+    #[error("the daemon sent {0}")]
+    Strange(String),
+    #[error("writing {stream}")]
+    Output { stream: &'static str, source: io::Error },
+    #[error("listening for signals")]
+    Signals(#[source] io::Error),
+    #[error("starting the runtime")]
+    Runtime(#[source] io::Error),
+}
+
+impl Failure {
+    /// The exit status, where `otherwise` is the verb's own for failures.
+    pub(crate) fn status(&self, otherwise: u8) -> u8 {
+        match self {
+            Self::NotStarted { status, .. } => *status,
+            Self::Output { .. } if self.is_quiet() => NO_READER,
+            Self::Client(_)
+            | Self::Config(_)
+            | Self::OutOfSight { .. }
+            | Self::Lost { .. }
+            | Self::Strange(_)
+            | Self::Output { .. }
+            | Self::Signals(_)
+            | Self::Runtime(_) => otherwise,
+        }
+    }
+
+    /// A reader that has had enough (`aer … | head`) is no failure that anybody wants to read of.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What was tried: why; what to do.
+    pub(crate) fn sentence(&self) -> String {
+        let causes = iter::successors(self.source(), |cause| (*cause).source());
+        let why = iter::once(self.to_string()).chain(causes.map(ToString::to_string));
+        let sentence = why.collect::<Vec<_>>().join(": ");
+        match self.advice() {
+            Some(advice) => format!("{sentence}; {advice}"),
+            None => sentence,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        let advice = match self {
+            Self::Client(error) => of_error(error),
+            Self::Config(_) => "correct the file, or name the socket with --socket",
+            Self::OutOfSight { run_id, .. } => {
+                return Some(format!("what it printed: aer logs {run_id}"));
+            }
+            Self::NotStarted { status: 127, .. } => "check the program's name and its interpreter",
+            Self::NotStarted { status: 126, .. } => {
+                "check that it is a program and may be executed"
+            }
+            Self::NotStarted { .. } | Self::Strange(_) => "see aer logs --daemon",
+            Self::Lost { run_id, .. } => {
+                return Some(format!("what it printed: aer logs {run_id}"));
+            }
+            Self::Output { .. } => "check where the output goes",
+            Self::Signals(_) | Self::Runtime(_) => "check the limits of this shell (ulimit -a)",
+        };
+        Some(advice).filter(|advice| !advice.is_empty()).map(str::to_owned)
+    }
+}
+
+fn of_error(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Connect { obstacle: Obstacle::Missing | Obstacle::Refused, .. } => {
+            "is auraed running? start it, or say where it is with --socket or AURAE_SOCKET"
+        }
+        ClientError::Connect { obstacle: Obstacle::Denied, .. } => {
+            "run aer as auraed's user, or as a member of the socket's group"
+        }
+        ClientError::Connect { obstacle: Obstacle::Other(_), .. } => "check --socket or --address",
+        ClientError::Refused { refusal, .. } => of_code(refusal.code),
+        ClientError::Broken { .. } => "check that auraed runs there, and try again",
+        ClientError::Silent { .. } => "check auraed and restart it if it hangs",
+        ClientError::NoExit { .. } => "see aer logs --daemon",
+        ClientError::ReasonTooLong { .. } => "shorten --reason",
+    }
+}
+
+fn of_code(code: Code) -> &'static str {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => "correct it and try again; --help tells more",
+        Code::NotFound => "check the name or id",
+        Code::AlreadyExists => "choose another, or wait until it has ended",
+        Code::PermissionDenied | Code::Unauthenticated => "ask whoever runs the daemon",
+        Code::Unimplemented => "use a newer auraed",
+        Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled => "try again later",
+        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => "see aer logs --daemon",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn a_sentence_says_what_was_tried_why_and_what_to_do() {
+        let failure = Failure::from(ClientError::Connect {
+            endpoint: "/run/x".into(),
+            obstacle: Obstacle::Missing,
+        });
+        assert_eq!(
+            failure.sentence(),
+            "connecting to /run/x: no daemon answers there, the socket does not exist; \
+             is auraed running? start it, or say where it is with --socket or AURAE_SOCKET"
+        );
+        let refusal = Refusal { code: Code::InvalidArgument, message: "argv[0]: empty".into() };
+        let failure = Failure::from(ClientError::Refused { attempt: "running ls".into(), refusal });
+        assert_eq!(
+            failure.sentence(),
+            "running ls: the daemon does not take the request: argv[0]: empty; \
+             correct it and try again; --help tells more"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_quiet_and_has_the_status_of_sigpipe() {
+        let output = |kind| Failure::Output { stream: "x", source: io::Error::from(kind) };
+        assert!(output(io::ErrorKind::BrokenPipe).is_quiet());
+        assert_eq!(output(io::ErrorKind::BrokenPipe).status(125), 141);
+        assert!(!output(io::ErrorKind::StorageFull).is_quiet());
+        assert_eq!(output(io::ErrorKind::StorageFull).status(125), 125);
+    }
+}

@@ -1,0 +1,62 @@
+//! `aer`: the command line of a node. One file per verb; everything that is printed is in `render`.
+
+mod arguments;
+mod completions;
+mod config;
+mod exec;
+mod exit_status;
+mod failure;
+mod logs;
+mod render;
+mod signals;
+mod status;
+
+use std::{env, process::ExitCode};
+
+use client::Client;
+use tokio::runtime;
+
+use crate::{
+    arguments::{Arguments, Verb},
+    config::Environment,
+    failure::Failure,
+};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(usage) => return render::usage(&usage),
+    };
+    let otherwise = arguments.verb.failure_status();
+    let status = start(arguments).unwrap_or_else(|failure| {
+        render::failure(&failure);
+        failure.status(otherwise)
+    });
+    ExitCode::from(status)
+}
+
+fn start(arguments: Arguments) -> Result<u8, Failure> {
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let ended = runtime.block_on(perform(arguments));
+    // A write to a terminal or pipe that takes nothing must not hold up the end.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn perform(arguments: Arguments) -> Result<u8, Failure> {
+    if let Verb::Completions(wanted) = &arguments.verb {
+        return completions::run(wanted);
+    }
+    let endpoint = config::endpoint(&arguments, &Environment::read())?;
+    let mut client = Client::connect(endpoint).await?;
+    if let Some(reason) = &arguments.reason {
+        client = client.with_reason(reason)?;
+    }
+    match arguments.verb {
+        Verb::Exec(wanted) => exec::run(&client, wanted, arguments.output).await,
+        Verb::Status => status::run(&client, arguments.output).await,
+        Verb::Logs(wanted) => logs::run(&client, wanted, arguments.output).await,
+        Verb::Completions(wanted) => completions::run(&wanted),
+    }
+}

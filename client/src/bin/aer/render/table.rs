@@ -1,0 +1,115 @@
+//! Answers for people.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use api::observe::StatusResponse;
+
+use super::harmless;
+
+/// One fact to a line, its name first. Facts that the daemon does not tell have no line.
+pub(crate) fn status(answer: &StatusResponse) -> String {
+    let meta = answer.meta.clone().unwrap_or_default();
+    let health = if answer.healthy { "healthy" } else { "not healthy" };
+    let mut facts = vec![("node", meta.name), ("state", meta.message), ("health", health.into())];
+    facts.extend(answer.problems.iter().map(|problem| ("problem", problem.clone())));
+    facts.extend([
+        ("version", answer.version.clone()),
+        ("daemon", daemon(answer)),
+        ("keeper", process(answer.keeper_pid)),
+        (
+            "runs",
+            format!("{} live, {} since the daemon began", answer.runs_live, answer.runs_total),
+        ),
+        ("spawning", answer.spawn_method.clone()),
+        ("tracking", answer.tracking.clone()),
+        ("cgroup", answer.cgroup.clone()),
+        ("before", answer.previous_daemon.clone()),
+    ]);
+    aligned(&facts)
+}
+
+fn daemon(answer: &StatusResponse) -> String {
+    let start = answer.daemon_starts;
+    format!("{}, start {start}, {}", process(answer.daemon_pid), moment(answer.started_at))
+}
+
+fn process(pid: i32) -> String {
+    format!("pid {pid}")
+}
+
+fn moment(nanoseconds: i64) -> String {
+    match u64::try_from(nanoseconds) {
+        Ok(known @ 1..) => {
+            let moment = UNIX_EPOCH.checked_add(Duration::from_nanos(known));
+            moment.map_or_else(String::new, |moment| {
+                format!("since {}", humantime::format_rfc3339_seconds(moment))
+            })
+        }
+        Ok(0) | Err(_) => "since an unknown time".to_owned(),
+    }
+}
+
+fn aligned(facts: &[(&str, String)]) -> String {
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = facts.iter().filter(|(_, fact)| !fact.is_empty());
+    lines.map(|(name, fact)| format!("{name:width$}  {}\n", harmless(fact))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use api::meta::AuraeMeta;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer() -> StatusResponse {
+        StatusResponse {
+            meta: Some(AuraeMeta { name: "node-7".into(), message: "0.1.0, fine".into() }),
+            version: "0.1.0".into(),
+            healthy: true,
+            problems: Vec::new(),
+            daemon_pid: 12,
+            keeper_pid: 11,
+            started_at: 1_700_000_000_000_000_000,
+            daemon_starts: 1,
+            runs_live: 2,
+            runs_total: 10,
+            spawn_method: "clone3-into-cgroup".into(),
+            tracking: "cgroup2".into(),
+            cgroup: "/aurae".into(),
+            previous_daemon: String::new(),
+        }
+    }
+
+    #[test]
+    fn facts_stand_below_each_other() {
+        let expected = "\
+node      node-7
+state     0.1.0, fine
+health    healthy
+version   0.1.0
+daemon    pid 12, start 1, since 2023-11-14T22:13:20Z
+keeper    pid 11
+runs      2 live, 10 since the daemon began
+spawning  clone3-into-cgroup
+tracking  cgroup2
+cgroup    /aurae
+";
+        assert_eq!(status(&answer()), expected);
+    }
+
+    #[test]
+    fn problems_are_listed() {
+        let problems = vec!["the disk is full".into(), "a\nb".into()];
+        let table = status(&StatusResponse { healthy: false, problems, ..answer() });
+        let wanted = "health    not healthy\nproblem   the disk is full\nproblem   a\\nb\n";
+        assert!(table.contains(wanted), "{table}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_moment_can_be_written(nanoseconds in any::<i64>()) {
+            prop_assert!(moment(nanoseconds).starts_with("since "));
+        }
+    }
+}

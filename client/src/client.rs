@@ -1,0 +1,188 @@
+//! A connection to a daemon, and its calls.
+
+use std::{future::Future, time::Duration};
+
+use api::{
+    REASON_KEY,
+    observe::{StatusRequest, StatusResponse, observe_client::ObserveClient},
+    runtime::{
+        Executable, ExecutableStatus, StopRequest, StopResponse, runtime_client::RuntimeClient,
+    },
+};
+use tonic::{
+    Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+
+use crate::{ClientError, Endpoint, LogStream, LogsQuery, RunStream, reason};
+
+/// How long a call that has nothing to wait for may take before the daemon counts as frozen.
+pub const QUICK_ANSWER: Duration = Duration::from_secs(10);
+
+/// The largest answer that is taken. Exec's is the largest there is: twice 512 KiB as text, which triples
+/// where every byte is replaced, and the same as bytes.
+const LARGEST_ANSWER: usize = 16 << 20;
+
+/// A connection to a daemon. A clone shares the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    channel: Channel,
+    reason: Option<MetadataValue<Ascii>>,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Says what was in the way.
+    pub async fn connect(endpoint: Endpoint) -> Result<Self, ClientError> {
+        match endpoint.open().await {
+            Ok(channel) => Ok(Self { endpoint, channel, reason: None }),
+            Err(source) => Err(ClientError::connect(&endpoint, &source)),
+        }
+    }
+
+    /// The same connection, whose calls say why they are made.
+    ///
+    /// # Errors
+    /// A reason that is too long for a header.
+    pub fn with_reason(mut self, text: &str) -> Result<Self, ClientError> {
+        let encoded = reason::encode(text);
+        let length = encoded.len();
+        let fits = length <= reason::LONGEST;
+        let value = encoded.parse().ok().filter(|_| fits);
+        self.reason = Some(value.ok_or(ClientError::ReasonTooLong { length })?);
+        Ok(self)
+    }
+
+    /// Asks who is answering, and how it fares.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn status(&self) -> Result<StatusResponse, ClientError> {
+        let mut observe = self.observe();
+        let request = self.request(StatusRequest::default());
+        self.quickly("asking for the status", observe.status(request)).await
+    }
+
+    /// Executes a command, waits until it has ended, and gives its output and how it ended. A command that
+    /// could not be started is an answer, not an error.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn exec(&self, executable: Executable) -> Result<ExecutableStatus, ClientError> {
+        let attempt = running(&executable);
+        let answer = self.runtime().exec(self.request(executable)).await;
+        self.answer(&attempt, answer)
+    }
+
+    /// Executes a command and gives what it does as it does it. The run is stopped where the stream is
+    /// dropped before its end.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn run(&self, executable: Executable) -> Result<RunStream, ClientError> {
+        let attempt = running(&executable);
+        let answer = self.runtime().run(self.request(executable)).await;
+        let frames = self.answer(&attempt, answer)?;
+        Ok(RunStream::new(self.endpoint.clone(), attempt, frames))
+    }
+
+    /// Orders the end of a run. The order is given when this returns; the end is seen by the one who waits
+    /// for the run.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn stop(&self, what: StopRequest) -> Result<StopResponse, ClientError> {
+        let name = what.meta.as_ref().map_or(what.run_id.as_str(), |meta| meta.name.as_str());
+        let attempt = format!("stopping {name}");
+        let mut runtime = self.runtime();
+        let request = self.request(what);
+        self.quickly(&attempt, runtime.stop(request)).await
+    }
+
+    /// Reads logs.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn logs(&self, query: LogsQuery) -> Result<LogStream, ClientError> {
+        let attempt = format!("reading the log of {}", query.source);
+        let answer = self.observe().logs(self.request(query.into())).await;
+        let batches = self.answer(&attempt, answer)?;
+        Ok(LogStream::new(self.endpoint.clone(), attempt, batches))
+    }
+
+    fn runtime(&self) -> RuntimeClient<Channel> {
+        RuntimeClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    fn observe(&self) -> ObserveClient<Channel> {
+        ObserveClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(reason) = &self.reason {
+            request.metadata_mut().insert(REASON_KEY, reason.clone());
+        }
+        request
+    }
+
+    async fn quickly<T>(
+        &self,
+        attempt: &str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, ClientError> {
+        match tokio::time::timeout(QUICK_ANSWER, call).await {
+            Ok(answer) => self.answer(attempt, answer),
+            Err(_) => Err(ClientError::Silent { attempt: attempt.to_owned(), bound: QUICK_ANSWER }),
+        }
+    }
+
+    fn answer<T>(
+        &self,
+        attempt: &str,
+        answer: Result<Response<T>, Status>,
+    ) -> Result<T, ClientError> {
+        answer
+            .map(Response::into_inner)
+            .map_err(|status| ClientError::call(&self.endpoint, attempt, &status))
+    }
+}
+
+/// Names what is run by its program: a whole command line would bury the rest of the message.
+fn running(executable: &Executable) -> String {
+    let words = executable.argv.first().map(String::as_str);
+    let program = words.or_else(|| executable.command.split_whitespace().next());
+    format!("running {}", program.unwrap_or("a command"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::tempdir;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_says_nothing_is_given_up() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let client = Client::connect(Endpoint::Socket(path)).await.unwrap();
+        let error = client.status().await.unwrap_err();
+        assert_eq!(error.to_string(), "asking for the status: no answer within 10 s");
+    }
+
+    #[tokio::test]
+    async fn a_reason_that_no_header_can_carry_is_refused() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let client = Client::connect(Endpoint::Socket(path)).await.unwrap();
+        let error = client.with_reason(&"ä".repeat(reason::LONGEST)).unwrap_err();
+        assert!(matches!(error, ClientError::ReasonTooLong { .. }), "{error}");
+    }
+}

@@ -1,0 +1,20 @@
+//! A typed client of the node API.
+//!
+//! [`Client::connect`] reaches a daemon at an [`Endpoint`]; each call of the API is a method. What goes
+//! wrong is an [`ClientError`] that says what was tried and, as its source, why. The wire is this crate's only
+//! contract with the daemon: it knows nothing else of it, so what it can do any program can.
+//!
+//! The binary `aer` beside this library is its first user.
+
+mod client;
+mod endpoint;
+mod error;
+mod logs;
+mod reason;
+mod run;
+
+pub use client::{Client, QUICK_ANSWER};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{ClientError, Obstacle, Refusal};
+pub use logs::{LogSource, LogStream, LogsQuery};
+pub use run::{Frame, RunStream};

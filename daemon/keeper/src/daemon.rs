@@ -1,0 +1,109 @@
+//! The daemon that runs, as the keeper sees it: its channels, how far it has come, and what it must not do.
+
+use std::{collections::VecDeque, time::Instant};
+
+use keeper::{
+    channel::{Channel, Packet, Patience},
+    protocol::{Malformed, Run, ToDaemon, VERSION},
+};
+
+use crate::{process, say};
+
+/// How far a daemon has come (the numbers of `protocol`'s module text).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Greeting,
+    Adopting,
+    Adopted,
+    Serving,
+}
+
+/// What waits to be sent on the control channel.
+pub(crate) enum Outgoing {
+    Message(ToDaemon),
+    /// Encoded when it is sent, since it needs the table's descriptors.
+    Inherit(Run),
+}
+
+/// The daemon that runs.
+pub(crate) struct Daemon {
+    pub(crate) pid: i32,
+    pub(crate) born: Instant,
+    pub(crate) stage: Stage,
+    pub(crate) control: Channel,
+    pub(crate) spawners: Vec<Channel>,
+    /// Bounded by the runs at its beginning, one exit at a time, and one word each of the rest.
+    pub(crate) outbox: VecDeque<Outgoing>,
+    /// The main process whose exit was told and is not recorded yet: it stays a zombie.
+    pub(crate) told: Option<i32>,
+    pub(crate) tell_orphans: bool,
+    pub(crate) orphans_told: bool,
+    /// It said that everything has ended.
+    pub(crate) stopped: bool,
+}
+
+impl Daemon {
+    /// Ends it for a breach of the protocol; its exit is seen as any other.
+    pub(crate) fn end(&self, why: &Breach) {
+        if !matches!(why, Breach::Gone) {
+            say(format_args!("the daemon (process {}) is ended: {why}", self.pid));
+        }
+        process::kill_child(self.pid);
+    }
+}
+
+/// What a daemon must not do; it is ended for it.
+pub(crate) enum Breach {
+    /// It closed its end: it is dead or dying, or it makes no sense any more.
+    Gone,
+    Version(u16),
+    Channel,
+    Malformed(Malformed),
+    Socket(std::io::Error),
+}
+
+impl From<Malformed> for Breach {
+    fn from(why: Malformed) -> Self {
+        Self::Malformed(why)
+    }
+}
+
+impl From<std::io::Error> for Breach {
+    fn from(why: std::io::Error) -> Self {
+        Self::Socket(why)
+    }
+}
+
+impl std::fmt::Display for Breach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gone => f.write_str("it closed its channel"),
+            Self::Version(theirs) => {
+                write!(f, "it speaks version {theirs} of the protocol, the keeper {VERSION}")
+            }
+            Self::Channel => f.write_str("it sent a message on a channel that is not for it"),
+            Self::Malformed(why) => write!(f, "it sent a message that cannot be read: {why}"),
+            Self::Socket(why) => write!(f, "its channel fails: {why}"),
+        }
+    }
+}
+
+/// The next packet, if one is there.
+pub(crate) fn next(channel: &mut Channel) -> Result<Option<Packet>, Breach> {
+    match channel.receive(Patience::Now) {
+        Ok(Some(packet)) => Ok(Some(packet)),
+        Ok(None) => Err(Breach::Gone),
+        Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// That a spawner thread's end is gone says nothing; the control channel and the exit do.
+pub(crate) fn unless_gone(
+    packet: Result<Option<Packet>, Breach>,
+) -> Result<Option<Packet>, Breach> {
+    match packet {
+        Err(Breach::Gone) => Ok(None),
+        other => other,
+    }
+}

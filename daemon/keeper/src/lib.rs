@@ -1,0 +1,9 @@
+//! What keeper and daemon say to each other.
+//!
+//! The keeper is the binary `auraed`: small, single-threaded, without policy. It is the parent and only
+//! reaper of every run, holds the descriptors that must outlive a daemon, owns the listeners and starts
+//! the next daemon when one dies. This library is the border between the two: [`protocol`] has the
+//! messages, [`channel`] moves them.
+
+pub mod channel;
+pub mod protocol;

@@ -1,0 +1,143 @@
+//! What the keeper takes for its life before anything runs: the lock on the state folder, the runtime
+//! folder, and the socket of the API.
+
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io::{self, Read, Seek, Write},
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::{Failure, settings::Settings};
+
+/// What was taken.
+pub(crate) struct Place {
+    /// The API's listener, which every daemon gets a copy of.
+    pub(crate) listener: UnixListener,
+    /// The socket's device and inode: at the end we remove no socket but our own.
+    socket: (PathBuf, u64, u64),
+    /// Held open for the lock.
+    _lock: Flock<File>,
+}
+
+/// Takes lock, folders and socket.
+pub(crate) fn take(settings: &Settings) -> Result<Place, Failure> {
+    folder(&settings.state_dir, 0o700)?;
+    let lock = lock(&settings.state_dir)?;
+    folder(&settings.runtime_dir, 0o755)?;
+    folder(&settings.runtime_dir.join("runs"), 0o700)?;
+    if let Some(parent) = settings.socket.parent() {
+        folder(parent, 0o755)?;
+    }
+    let listener = listen(&settings.socket, settings.socket_group)?;
+    let at = fs::symlink_metadata(&settings.socket)?;
+    let socket = (settings.socket.clone(), at.dev(), at.ino());
+    Ok(Place { listener, socket, _lock: lock })
+}
+
+impl Place {
+    /// Removes the socket if it is still the one that we made.
+    pub(crate) fn leave(&self) {
+        let (path, device, inode) = &self.socket;
+        let ours = |at: &fs::Metadata| at.dev() == *device && at.ino() == *inode;
+        if fs::symlink_metadata(path).is_ok_and(|at| ours(&at)) {
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+/// Makes a folder that is ours. One that is there stays as it is, but a stranger's folder could be
+/// exchanged behind our back, so it is refused.
+fn folder(path: &Path, mode: u32) -> Result<(), Failure> {
+    let attempt = || -> io::Result<()> {
+        if !path.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        let owner = fs::metadata(path)?.uid();
+        if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+            return Err(io::Error::other(format!("it belongs to the user {owner}")));
+        }
+        Ok(())
+    };
+    attempt()
+        .map_err(|why| Failure::Untold(format!("cannot use the folder {}: {why}", path.display())))
+}
+
+fn lock(state_dir: &Path) -> Result<Flock<File>, Failure> {
+    let path = state_dir.join("lock");
+    let cannot = |why: io::Error| {
+        Failure::Untold(format!("cannot lock the state folder with {}: {why}", path.display()))
+    };
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(cannot)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            lock.set_len(0).map_err(cannot)?;
+            lock.rewind().map_err(cannot)?;
+            writeln!(&*lock, "{}", std::process::id()).map_err(cannot)?;
+            Ok(lock)
+        }
+        Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut holder = String::new();
+            drop((&file).take(32).read_to_string(&mut holder));
+            Err(Failure::Untold(format!(
+                "another auraed (process {}) uses the state folder {}; stop it, or choose another \
+                 with --state-dir",
+                holder.trim(),
+                state_dir.display()
+            )))
+        }
+        Err((_, why)) => Err(cannot(why.into())),
+    }
+}
+
+fn listen(path: &Path, group: Option<u32>) -> Result<UnixListener, Failure> {
+    let shown = path.display();
+    clear(path)?;
+    // The socket is never open to others, not for a moment: its mode is the umask's from birth.
+    let umask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
+    let bound = UnixListener::bind(path);
+    nix::sys::stat::umask(umask);
+    let listener =
+        bound.map_err(|why| Failure::Untold(format!("cannot listen at {shown}: {why}")))?;
+    if let Some(group) = group {
+        chown(path, None, Some(group))
+            .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o660)))
+            .map_err(|why| {
+                Failure::Untold(format!("cannot give {shown} to the group {group}: {why}"))
+            })?;
+    }
+    Ok(listener)
+}
+
+/// Removes a socket that nobody listens at; anything else there is an error.
+fn clear(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let refuse = |why: String| Err(Failure::Untold(format!("cannot listen at {shown}: {why}")));
+    match fs::symlink_metadata(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(why) => refuse(why.to_string()),
+        Ok(at) if !at.file_type().is_socket() => {
+            refuse("there is a file that is not a socket; move it, or choose another path".into())
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => refuse("another daemon answers there; stop it, or choose another path".into()),
+            Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => {
+                Ok(fs::remove_file(path)?)
+            }
+            Err(why) => refuse(format!("a socket is there, and asking it fails: {why}")),
+        },
+    }
+}

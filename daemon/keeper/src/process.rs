@@ -1,0 +1,198 @@
+//! The keeper's system calls about processes.
+#![expect(unsafe_code, reason = "fork and exec, and the raw waitid that tells resource usage")]
+
+use std::{
+    ffi::{CString, OsString},
+    fs,
+    os::{
+        fd::{IntoRawFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+    path::{Path, PathBuf},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use keeper::protocol::{Exit, How};
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{SigSet, Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, Pid, execve, fork},
+};
+
+use crate::Failure;
+
+/// The program of that name in the folder of this one.
+pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Failure> {
+    let us = fs::read_link("/proc/self/exe").map_err(|why| {
+        Failure::Untold(format!(
+            "cannot find our own folder by /proc/self/exe: {why}; is /proc mounted?"
+        ))
+    })?;
+    Ok(us.with_file_name(name))
+}
+
+/// Executes a program with these descriptors as 3, 4, … and our environment, less what is meant for us.
+pub(crate) fn start(
+    program: &Path,
+    arguments: Vec<OsString>,
+    descriptors: Vec<OwnedFd>,
+) -> Result<i32, Failure> {
+    let shown = program.display().to_string();
+    let no_nul = |_| Failure::Untold(format!("an argument of {shown} has a NUL byte"));
+    let path = CString::new(program.as_os_str().as_encoded_bytes()).map_err(no_nul)?;
+    let arguments = arguments
+        .into_iter()
+        .map(|argument| CString::new(argument.into_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(no_nul)?;
+    let environment: Vec<CString> = std::env::vars_os()
+        .filter(|(name, _)| name != "NOTIFY_SOCKET")
+        .filter_map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            CString::new(name.into_vec()).ok()
+        })
+        .collect();
+    // SAFETY: this process has one thread, so the child may go on like any other program.
+    match unsafe { fork() } {
+        Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
+        Ok(ForkResult::Child) => {
+            let why = execute(&path, &arguments, &environment, descriptors);
+            crate::say(format_args!("cannot execute {shown}: {why}"));
+            // SAFETY: _exit runs no destructor and no handler of the parent's.
+            unsafe { libc::_exit(127) }
+        }
+        Err(why) => Err(Failure::Untold(format!("cannot fork to execute {shown}: {why}"))),
+    }
+}
+
+/// The child's way to its program; answers only if that fails.
+fn execute(
+    path: &CString,
+    arguments: &[CString],
+    environment: &[CString],
+    descriptors: Vec<OwnedFd>,
+) -> Errno {
+    // First all of them out of the way, so that none is overwritten before it is moved.
+    let moved: Vec<i32> = descriptors
+        .into_iter()
+        .map(|descriptor| {
+            // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and changes nothing else.
+            unsafe { libc::fcntl(descriptor.into_raw_fd(), libc::F_DUPFD_CLOEXEC, 64) }
+        })
+        .collect();
+    for (number, from) in (3..).zip(moved) {
+        // SAFETY: nothing in this child refers to descriptors by these numbers from here on; dup2 of a
+        // number that could not be made answers EBADF.
+        if unsafe { libc::dup2(from, number) } < 0 {
+            return Errno::last();
+        }
+    }
+    match SigSet::all().thread_unblock().and_then(|()| execve(path, arguments, environment)) {
+        Ok(never) => match never {},
+        Err(why) => why,
+    }
+}
+
+/// Waits for a child that exits soon; its status as a shell counts it.
+pub(crate) fn wait(pid: i32) -> Result<i32, Failure> {
+    loop {
+        match waitpid(Pid::from_raw(pid), None) {
+            Ok(WaitStatus::Exited(_, status)) => return Ok(status),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(128 + signal as i32),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+}
+
+/// A child that has ended and is not reaped.
+#[derive(Clone, Copy)]
+pub(crate) struct Ended {
+    /// Its process.
+    pub(crate) pid: i32,
+    /// How it ended.
+    pub(crate) exit: Exit,
+}
+
+/// Any child that has ended, left as it is.
+pub(crate) fn peek() -> Option<Ended> {
+    wait_raw(libc::P_ALL, 0, libc::WNOWAIT)
+}
+
+/// Reaps this child, if it has ended.
+pub(crate) fn reap(pid: i32) -> Option<Ended> {
+    wait_raw(libc::P_PID, pid, 0)
+}
+
+/// waitid(2) as the kernel has it: with resource usage, which the C library's lacks.
+fn wait_raw(kind: libc::idtype_t, pid: i32, flag: i32) -> Option<Ended> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::__WALL | flag;
+    // SAFETY: both are plain data for the kernel to fill; all zero is a valid value of either.
+    let (mut info, mut usage): (libc::siginfo_t, libc::rusage) = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointers are to live, exclusively borrowed values of the types that waitid(2) names.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_waitid, kind, pid, &mut info, options, &mut usage) };
+    // SAFETY: waitid leaves si_pid zero where there is nothing, and sets the fields of SIGCHLD otherwise.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if answer != 0 || pid == 0 {
+        return None;
+    }
+    let how = match info.si_code {
+        libc::CLD_KILLED => How::Killed,
+        libc::CLD_DUMPED => How::Dumped,
+        _ => How::Exited,
+    };
+    let exit = Exit {
+        status,
+        how,
+        user_time: microseconds(usage.ru_utime),
+        system_time: microseconds(usage.ru_stime),
+        largest_resident: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+        seen_at: now(),
+    };
+    Some(Ended { pid, exit })
+}
+
+fn microseconds(time: libc::timeval) -> u64 {
+    u64::try_from(time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_usec)).unwrap_or(0)
+}
+
+/// Time that never goes back, for deadlines.
+#[expect(clippy::disallowed_methods, reason = "the keeper's only monotonic clock")]
+pub(crate) fn clock() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the moment of an exit; the keeper's only clock")]
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Kills a child; one that is gone already is no error.
+pub(crate) fn kill_child(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_default();
+}
+
+/// Our children of this moment (proc(5), /proc/PID/task/TID/children).
+pub(crate) fn children() -> Vec<i32> {
+    let us = std::process::id();
+    fs::read_to_string(format!("/proc/self/task/{us}/children"))
+        .map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+        .unwrap_or_default()
+}
+
+/// Reaps everything that has ended; whether a child is left.
+pub(crate) fn reap_all() -> bool {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return true,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The messages between keeper and daemon, their meaning and their bytes.
+//!
+//! The daemon inherits [`CHANNELS`] connected `SOCK_SEQPACKET` sockets: descriptor [`CONTROL`], and
+//! [`SPAWNER_CHANNELS`] of one spawner thread each. One packet is one message: a kind byte, then its fields in
+//! order, integers little-endian, byte strings with a 32-bit length before them. A message is at most
+//! [`MAX_MESSAGE`] bytes and carries at most [`MAX_DESCRIPTORS`] descriptors, each with a name.
+//!
+//! On the control channel:
+//! 1. daemon: [`ToKeeper::Hello`]. From here until `Adopted` the keeper reaps nothing.
+//! 2. keeper: [`ToDaemon::Welcome`] with the listeners, one [`ToDaemon::Inherited`] for each run it
+//!    knows, [`ToDaemon::Ready`].
+//! 3. daemon: [`ToKeeper::Adopted`]; when the API answers, [`ToKeeper::Serving`].
+//! 4. keeper: [`ToDaemon::Exited`] for a run's main process, which stays a zombie until the daemon's
+//!    [`ToKeeper::Recorded`]; so its pid is not used again before the daemon knows. What the keeper was
+//!    told about a run, its exit included, stays with the keeper until [`ToKeeper::Release`].
+//! 5. keeper: [`ToDaemon::Stop`]; daemon: [`ToKeeper::Stopped`], then it exits.
+//!
+//! On a spawner channel, without an answer: [`ToKeeper::Spawning`] with the run's descriptors, sent before
+//! the process is made; then [`ToKeeper::Spawned`] or [`ToKeeper::NotSpawned`]; in the end
+//! [`ToKeeper::Release`]. What is sent is in the keeper's socket, and the keeper reads it also when the
+//! daemon is dead by then. While a spawn is open the keeper takes no unknown zombie for an orphan. Where
+//! it cannot hold the descriptors, [`ToDaemon::Refused`] comes on the control channel, and the daemon
+//! ends the run.
+
+use std::fmt;
+
+/// The version of this protocol; a daemon of another version is told so and not served.
+pub const VERSION: u16 = 1;
+/// Bytes of the largest message. The configuration is the only long field.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+/// Descriptors in one message; the kernel's own limit is SCM_MAX_FD, 253 (unix(7)).
+pub const MAX_DESCRIPTORS: usize = 16;
+/// How many channels the daemon inherits, beginning with descriptor 3.
+pub const CHANNELS: usize = 3;
+/// The descriptor of the control channel.
+pub const CONTROL: i32 = 3;
+/// The descriptors of the spawner threads' channels.
+pub const SPAWNER_CHANNELS: [i32; 2] = [4, 5];
+
+/// A run's identity: 16 bytes that mean nothing to the keeper.
+pub type Run = [u8; 16];
+
+/// How a process ended, as the kernel told its parent (waitid(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit status, or the signal.
+    pub status: i32,
+    /// Whether `status` is an exit status, or a signal that killed it, with or without a core.
+    pub how: How,
+    /// CPU time in user mode, of the process and all it waited for: microseconds.
+    pub user_time: u64,
+    /// CPU time in the kernel, of the same: microseconds.
+    pub system_time: u64,
+    /// The largest resident set of any of them: KiB.
+    pub largest_resident: u64,
+    /// When the keeper saw it: nanoseconds since the Unix epoch.
+    pub seen_at: i64,
+}
+
+/// The three ways of ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It exited.
+    Exited,
+    /// A signal killed it.
+    Killed,
+    /// A signal killed it, and a core was dumped.
+    Dumped,
+}
+
+/// What the daemon says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToKeeper {
+    /// I am here, and speak this version.
+    Hello {
+        /// [`VERSION`] of the daemon.
+        version: u16,
+    },
+    /// I know of everything you have: go on reaping.
+    Adopted {
+        /// Whether [`ToDaemon::OrphanReaped`] is wanted: where no cgroup tells that a run is empty.
+        tell_orphans: bool,
+        /// The folder of the runs' cgroups, which the keeper removes at the very end; may be empty.
+        tree: Vec<u8>,
+    },
+    /// The API answers.
+    Serving,
+    /// Hold these descriptors for a run that is about to be made.
+    Spawning {
+        /// The run.
+        run: Run,
+        /// The descriptors' names, in their order.
+        names: Vec<String>,
+    },
+    /// The run's main process has been made.
+    Spawned {
+        /// The run.
+        run: Run,
+        /// Its main process.
+        pid: i32,
+    },
+    /// The run will not be: forget it. A child that failed on its way to the program is to be reaped.
+    NotSpawned {
+        /// The run.
+        run: Run,
+        /// The child, 0 where none was made.
+        pid: i32,
+    },
+    /// The exit of this process is recorded: reap it.
+    Recorded {
+        /// The process.
+        pid: i32,
+    },
+    /// The run is over and told: drop its descriptors and its exit.
+    Release {
+        /// The run.
+        run: Run,
+    },
+    /// Everything has ended; I exit.
+    Stopped,
+}
+
+/// What the keeper says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToDaemon {
+    /// Who I am and what you need; carries the listeners.
+    Welcome {
+        /// [`VERSION`] of the keeper.
+        version: u16,
+        /// The keeper's process.
+        keeper: i32,
+        /// How many daemons it has started, this one included.
+        starts: u32,
+        /// RLIMIT_NOFILE as it was before the keeper raised it: soft and hard.
+        open_files: (u64, u64),
+        /// How the daemon before ended, in words; empty for the first.
+        previous: String,
+        /// The configuration as `auraed-core configure` printed it.
+        configuration: Vec<u8>,
+        /// The listeners' names, in the order of their descriptors.
+        names: Vec<String>,
+    },
+    /// A run of an earlier daemon, with its descriptors.
+    Inherited {
+        /// The run.
+        run: Run,
+        /// Its main process; 0 where the daemon died before it could tell.
+        pid: i32,
+        /// How its main process ended, if it has.
+        exit: Option<Exit>,
+        /// The descriptors' names, in their order.
+        names: Vec<String>,
+    },
+    /// That was all; answer with [`ToKeeper::Adopted`].
+    Ready,
+    /// The main process of a run has ended.
+    Exited {
+        /// The run.
+        run: Run,
+        /// Its main process.
+        pid: i32,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// Processes that were nobody's main process have been reaped since the last such message.
+    OrphanReaped,
+    /// The descriptors of this run are not held; end it.
+    Refused {
+        /// The run.
+        run: Run,
+        /// Why, in words.
+        why: String,
+    },
+    /// End everything in order, and then yourself.
+    Stop,
+}
+
+/// A message that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// It ends before its last field does.
+    Short,
+    /// Bytes follow its last field.
+    Long,
+    /// No message has this kind.
+    Kind(u8),
+    /// A field has a value that it cannot have.
+    Field(&'static str),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short => f.write_str("the message ends before its last field"),
+            Self::Long => f.write_str("bytes follow the message's last field"),
+            Self::Kind(kind) => write!(f, "no message has the kind {kind}"),
+            Self::Field(name) => write!(f, "the field {name} has a value it cannot have"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl ToKeeper {
+    /// The message's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Hello { version } => Writer::kind(1).u16(*version),
+            Self::Adopted { tell_orphans, tree } => {
+                Writer::kind(2).u8(u8::from(*tell_orphans)).bytes(tree)
+            }
+            Self::Serving => Writer::kind(3),
+            Self::Spawning { run, names } => Writer::kind(4).run(run).names(names),
+            Self::Spawned { run, pid } => Writer::kind(5).run(run).i32(*pid),
+            Self::NotSpawned { run, pid } => Writer::kind(6).run(run).i32(*pid),
+            Self::Recorded { pid } => Writer::kind(7).i32(*pid),
+            Self::Release { run } => Writer::kind(8).run(run),
+            Self::Stopped => Writer::kind(9),
+        }
+        .0
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(bytes);
+        let message = match reader.u8()? {
+            1 => Self::Hello { version: reader.u16()? },
+            2 => Self::Adopted {
+                tell_orphans: reader.flag("tell_orphans")?,
+                tree: reader.bytes()?.to_vec(),
+            },
+            3 => Self::Serving,
+            4 => Self::Spawning { run: reader.run()?, names: reader.names()? },
+            5 => Self::Spawned { run: reader.run()?, pid: reader.i32()? },
+            6 => Self::NotSpawned { run: reader.run()?, pid: reader.i32()? },
+            7 => Self::Recorded { pid: reader.i32()? },
+            8 => Self::Release { run: reader.run()? },
+            9 => Self::Stopped,
+            kind => return Err(Malformed::Kind(kind)),
+        };
+        reader.end(message)
+    }
+}
+
+impl ToDaemon {
+    /// The message's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Welcome {
+                version,
+                keeper,
+                starts,
+                open_files,
+                previous,
+                configuration,
+                names,
+            } => Writer::kind(65)
+                .u16(*version)
+                .i32(*keeper)
+                .u32(*starts)
+                .u64(open_files.0)
+                .u64(open_files.1)
+                .bytes(previous.as_bytes())
+                .bytes(configuration)
+                .names(names),
+            Self::Inherited { run, pid, exit, names } => {
+                Writer::kind(66).run(run).i32(*pid).maybe_exit(exit.as_ref()).names(names)
+            }
+            Self::Ready => Writer::kind(67),
+            Self::Exited { run, pid, exit } => Writer::kind(68).run(run).i32(*pid).exit(exit),
+            Self::OrphanReaped => Writer::kind(69),
+            Self::Refused { run, why } => Writer::kind(71).run(run).bytes(why.as_bytes()),
+            Self::Stop => Writer::kind(72),
+        }
+        .0
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(bytes);
+        let message = match reader.u8()? {
+            65 => Self::Welcome {
+                version: reader.u16()?,
+                keeper: reader.i32()?,
+                starts: reader.u32()?,
+                open_files: (reader.u64()?, reader.u64()?),
+                previous: reader.text("previous")?,
+                configuration: reader.bytes()?.to_vec(),
+                names: reader.names()?,
+            },
+            66 => Self::Inherited {
+                run: reader.run()?,
+                pid: reader.i32()?,
+                exit: if reader.flag("exit")? { Some(reader.exit()?) } else { None },
+                names: reader.names()?,
+            },
+            67 => Self::Ready,
+            68 => Self::Exited { run: reader.run()?, pid: reader.i32()?, exit: reader.exit()? },
+            69 => Self::OrphanReaped,
+            71 => Self::Refused { run: reader.run()?, why: reader.text("why")? },
+            72 => Self::Stop,
+            kind => return Err(Malformed::Kind(kind)),
+        };
+        reader.end(message)
+    }
+
+    /// The names of the descriptors that travel with it.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::Welcome { names, .. } | Self::Inherited { names, .. } => names,
+            Self::Ready
+            | Self::Exited { .. }
+            | Self::OrphanReaped
+            | Self::Refused { .. }
+            | Self::Stop => &[],
+        }
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn kind(kind: u8) -> Self {
+        Self(vec![kind])
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn u8(self, value: u8) -> Self {
+        self.raw(&[value])
+    }
+
+    fn u16(self, value: u16) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    fn u32(self, value: u32) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    fn i32(self, value: i32) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    fn u64(self, value: u64) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    fn run(self, run: &Run) -> Self {
+        self.raw(run)
+    }
+
+    /// What does not fit a 32-bit length cannot be sent at all ([`MAX_MESSAGE`]), so it is cut here.
+    fn bytes(self, bytes: &[u8]) -> Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(0);
+        let kept = if length == 0 { &[] } else { bytes };
+        self.u32(length).raw(kept)
+    }
+
+    fn names(mut self, names: &[String]) -> Self {
+        self = self.u8(u8::try_from(names.len()).unwrap_or(u8::MAX));
+        for name in names {
+            self = self.bytes(name.as_bytes());
+        }
+        self
+    }
+
+    fn exit(self, exit: &Exit) -> Self {
+        let how = match exit.how {
+            How::Exited => 1,
+            How::Killed => 2,
+            How::Dumped => 3,
+        };
+        self.u8(how)
+            .i32(exit.status)
+            .u64(exit.user_time)
+            .u64(exit.system_time)
+            .u64(exit.largest_resident)
+            .raw(&exit.seen_at.to_le_bytes())
+    }
+
+    fn maybe_exit(self, exit: Option<&Exit>) -> Self {
+        match exit {
+            None => self.u8(0),
+            Some(exit) => self.u8(1).exit(exit),
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed::Short)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array::<1>().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn i32(&mut self) -> Result<i32, Malformed> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn run(&mut self) -> Result<Run, Malformed> {
+        self.array()
+    }
+
+    fn flag(&mut self, field: &'static str) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed::Field(field)),
+        }
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = usize::try_from(self.u32()?).map_err(|_| Malformed::Short)?;
+        let (head, rest) = self.0.split_at_checked(length).ok_or(Malformed::Short)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<String, Malformed> {
+        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Malformed::Field(field))
+    }
+
+    fn names(&mut self) -> Result<Vec<String>, Malformed> {
+        let count = usize::from(self.u8()?);
+        if count > MAX_DESCRIPTORS {
+            return Err(Malformed::Field("names"));
+        }
+        (0..count).map(|_| self.text("name")).collect()
+    }
+
+    fn exit(&mut self) -> Result<Exit, Malformed> {
+        let how = match self.u8()? {
+            1 => How::Exited,
+            2 => How::Killed,
+            3 => How::Dumped,
+            _ => return Err(Malformed::Field("exit.how")),
+        };
+        Ok(Exit {
+            how,
+            status: self.i32()?,
+            user_time: self.u64()?,
+            system_time: self.u64()?,
+            largest_resident: self.u64()?,
+            seen_at: self.array().map(i64::from_le_bytes)?,
+        })
+    }
+
+    fn end<T>(&self, message: T) -> Result<T, Malformed> {
+        if self.0.is_empty() { Ok(message) } else { Err(Malformed::Long) }
+    }
+}

@@ -1,0 +1,111 @@
+//! All the keeper remembers: a table of runs, each with its descriptors, its main process and its exit.
+//! What a descriptor is for, and what a run is, it does not know.
+
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::OwnedFd,
+};
+
+use keeper::protocol::{Exit, Run};
+
+/// One run.
+pub(crate) struct Entry {
+    /// Its main process; 0 as long as nobody said.
+    pub(crate) pid: i32,
+    /// How that ended, kept until the daemon releases the run.
+    pub(crate) exit: Option<Exit>,
+    /// What is held for it, by name.
+    pub(crate) descriptors: Vec<(String, OwnedFd)>,
+}
+
+/// The table.
+#[derive(Default)]
+pub(crate) struct Runs {
+    entries: HashMap<Run, Entry>,
+    by_pid: HashMap<i32, Run>,
+    /// Children that failed on their way to the program: to be reaped without a word.
+    failed: HashSet<i32>,
+    held: usize,
+}
+
+impl Runs {
+    /// How many descriptors are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Holds a new run's descriptors; false where the run is known already.
+    pub(crate) fn hold(&mut self, run: Run, descriptors: Vec<(String, OwnedFd)>) -> bool {
+        if self.entries.contains_key(&run) {
+            return false;
+        }
+        self.held += descriptors.len();
+        self.entries.insert(run, Entry { pid: 0, exit: None, descriptors });
+        true
+    }
+
+    /// The run's main process is this.
+    pub(crate) fn spawned(&mut self, run: Run, pid: i32) {
+        if let Some(entry) = self.entries.get_mut(&run) {
+            entry.pid = pid;
+            self.by_pid.insert(pid, run);
+        }
+    }
+
+    /// The run was not made; a child of the attempt may be about to end.
+    pub(crate) fn not_spawned(&mut self, run: &Run, pid: i32) {
+        self.release(run);
+        if pid > 0 {
+            self.failed.insert(pid);
+        }
+    }
+
+    /// Whether some run's main process is still unknown: then an unknown zombie may be it.
+    pub(crate) fn awaits_a_pid(&self) -> bool {
+        self.entries.values().any(|entry| entry.pid == 0)
+    }
+
+    /// Notes how a process ended; the run whose main process it was.
+    pub(crate) fn ended(&mut self, pid: i32, exit: Exit) -> Option<Run> {
+        let run = *self.by_pid.get(&pid)?;
+        self.entries.get_mut(&run)?.exit = Some(exit);
+        Some(run)
+    }
+
+    /// The process is about to be reaped, so its number means nothing any more. True for one that failed
+    /// on its way to the program.
+    pub(crate) fn forget_pid(&mut self, pid: i32) -> bool {
+        self.by_pid.remove(&pid);
+        self.failed.remove(&pid)
+    }
+
+    /// Whether it is a run's main process, or failed to become one.
+    pub(crate) fn is_known(&self, pid: i32) -> bool {
+        self.by_pid.contains_key(&pid) || self.is_failed(pid)
+    }
+
+    /// Whether it failed on its way to the program.
+    pub(crate) fn is_failed(&self, pid: i32) -> bool {
+        self.failed.contains(&pid)
+    }
+
+    /// Drops a run and closes what was held for it.
+    pub(crate) fn release(&mut self, run: &Run) {
+        if let Some(entry) = self.entries.remove(run) {
+            self.held = self.held.saturating_sub(entry.descriptors.len());
+            if self.by_pid.get(&entry.pid) == Some(run) {
+                self.by_pid.remove(&entry.pid);
+            }
+        }
+    }
+
+    /// The runs' ids.
+    pub(crate) fn ids(&self) -> Vec<Run> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// One run.
+    pub(crate) fn get(&self, run: &Run) -> Option<&Entry> {
+        self.entries.get(run)
+    }
+}

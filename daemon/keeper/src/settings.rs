@@ -1,0 +1,95 @@
+//! What the keeper has to know, as `auraed-core configure` reads it from command line and file.
+//!
+//! The keeper parses neither: it hands its arguments on and reads, from a pipe that is descriptor 3 over
+//! there, `key NUL value NUL` pairs, an empty key, and then the daemon's own configuration, which it
+//! keeps as it is for every daemon it starts. So the file is read once, at the keeper's start.
+
+use std::{
+    ffi::OsString,
+    io::Read,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{Failure, process};
+
+/// The keeper's part of the configuration.
+pub(crate) struct Settings {
+    /// Where the API listens.
+    pub(crate) socket: PathBuf,
+    /// The group that may use it.
+    pub(crate) socket_group: Option<u32>,
+    /// The folder of what outlives the boot, locked for our life.
+    pub(crate) state_dir: PathBuf,
+    /// The folder of what dies with the boot.
+    pub(crate) runtime_dir: PathBuf,
+    /// How long an orderly end may take.
+    pub(crate) stop_timeout: Duration,
+    /// The longest wait before the next daemon.
+    pub(crate) longest_restart_delay: Duration,
+    /// The daemon's part, which means nothing here.
+    pub(crate) configuration: Vec<u8>,
+}
+
+/// Has the core read command line and file; `None` where that was all that was wanted (`--help`).
+pub(crate) fn ask(core: &Path) -> Result<Option<Settings>, Failure> {
+    let (mut reader, writer) = std::io::pipe()?;
+    let arguments = [OsString::from("auraed-core"), OsString::from("configure")]
+        .into_iter()
+        .chain(std::env::args_os().skip(1));
+    let child = process::start(core, arguments.collect(), vec![writer.into()])?;
+    let mut answer = Vec::new();
+    reader.read_to_end(&mut answer)?;
+    let status = process::wait(child)?;
+    if status != 0 {
+        return Err(Failure::Told(u8::try_from(status).unwrap_or(u8::MAX)));
+    }
+    if answer.is_empty() {
+        return Ok(None);
+    }
+    parse(&answer).map(Some).ok_or_else(|| {
+        Failure::Untold(format!("{} answered nonsense; is it of this version?", core.display()))
+    })
+}
+
+fn parse(answer: &[u8]) -> Option<Settings> {
+    let mut settings = Settings {
+        socket: PathBuf::new(),
+        socket_group: None,
+        state_dir: PathBuf::new(),
+        runtime_dir: PathBuf::new(),
+        stop_timeout: Duration::ZERO,
+        longest_restart_delay: Duration::ZERO,
+        configuration: Vec::new(),
+    };
+    let mut rest = answer;
+    loop {
+        let (key, after) = until_nul(rest)?;
+        if key.is_empty() {
+            settings.configuration = after.to_vec();
+            return Some(settings);
+        }
+        let (value, after) = until_nul(after)?;
+        rest = after;
+        let path = || PathBuf::from(OsString::from_vec(value.to_vec()));
+        let number = || std::str::from_utf8(value).ok()?.parse().ok();
+        match key {
+            b"socket" => settings.socket = path(),
+            b"socket_group" => settings.socket_group = Some(u32::try_from(number()?).ok()?),
+            b"state_dir" => settings.state_dir = path(),
+            b"runtime_dir" => settings.runtime_dir = path(),
+            b"stop_timeout_ms" => settings.stop_timeout = Duration::from_millis(number()?),
+            b"longest_restart_delay_ms" => {
+                settings.longest_restart_delay = Duration::from_millis(number()?);
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn until_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == 0)?;
+    let (head, rest) = bytes.split_at_checked(at)?;
+    Some((head, rest.split_first()?.1))
+}

@@ -1,0 +1,250 @@
+//! Reading one segment.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use units::RunId;
+
+use crate::{
+    entry::{End, Entry, GapReason, Kind},
+    folder::Folder,
+    index::{Index, Slot, read_at},
+    name::{Position, Stream},
+    reader::{Filter, Item, ReadError, gap},
+};
+
+/// What one step came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Item(Item),
+    /// Nothing that was wanted; there may be more.
+    Again,
+    /// Nothing more for now.
+    Dry,
+    /// All of a sealed segment was read; whether it held no byte at all.
+    Over {
+        empty: bool,
+    },
+}
+
+/// Whose the byte at the position is.
+#[derive(Clone, Copy, Debug)]
+enum Whose {
+    /// Nobody's that could be named.
+    Unknown,
+    Run {
+        run: RunId,
+        stream: Stream,
+        time: u64,
+    },
+}
+
+/// A cursor in a segment.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    base: u64,
+    data: File,
+    data_path: PathBuf,
+    /// None if the file is missing.
+    index: Option<Index>,
+    index_path: PathBuf,
+    whose: Whose,
+    /// The place of the entry to be looked at next.
+    next: u64,
+    /// Bad entries before this place have been told of.
+    told: u64,
+    /// Where the segment ended when that was last looked at. Entries of all bytes before it are there.
+    end: u64,
+    /// Nothing will be added.
+    sealed: bool,
+}
+
+/// The next entry, and how many bad ones lie before it.
+struct Ahead {
+    entry: Option<(u64, Entry)>,
+    bad: u64,
+}
+
+impl Cursor {
+    /// Opens a segment and finds the position in its index.
+    pub(crate) fn open(folder: &Folder, base: u64, position: u64) -> Result<Self, ReadError> {
+        let data_path = folder.data(base);
+        let index_path = folder.index(base);
+        let data = File::open(&data_path)
+            .map_err(|source| ReadError { path: data_path.clone(), source })?;
+        let index = open_index(&index_path)?;
+        let (whose, sealed) = (Whose::Unknown, false);
+        let (next, told, end) = (0, 0, base);
+        let mut cursor =
+            Self { base, data, data_path, index, index_path, whose, next, told, end, sealed };
+        cursor.seek(position)?;
+        Ok(cursor)
+    }
+
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// A later segment exists: nothing will be added to this one.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = true;
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), ReadError> {
+        let Some(index) = &mut self.index else { return Ok(()) };
+        let failed = |source| ReadError { path: self.index_path.clone(), source };
+        self.next = index.find(position).map_err(failed)?;
+        self.told = self.next;
+        let Some(before) = self.next.checked_sub(1) else { return Ok(()) };
+        if let Slot::Entry(entry) = index.slot(before).map_err(failed)? {
+            self.whose = whose(&entry);
+        }
+        Ok(())
+    }
+
+    /// Goes on by one item or one entry.
+    pub(crate) fn step(
+        &mut self,
+        position: &mut u64,
+        filter: &Filter,
+        most: usize,
+    ) -> Result<Step, ReadError> {
+        if *position >= self.end {
+            let length = self.data.metadata().map_err(|source| self.data_error(source))?.len();
+            self.end = self.base.saturating_add(length);
+        }
+        let Ahead { entry, bad } = self.ahead()?;
+        let until = entry.map_or(self.end, |(_, entry)| entry.position.0.min(self.end));
+        if bad > 0 {
+            // Whose the bytes before a bad entry are is not known either: where it stood is not.
+            self.whose = Whose::Unknown;
+            self.told = entry.map_or(self.told.max(self.next).saturating_add(bad), |(at, _)| at);
+            let bytes = until.saturating_sub(*position);
+            *position = until.max(*position);
+            let reason = GapReason::Damaged;
+            return Ok(Step::Item(Item::Gap { run: None, bytes, entries: bad, reason }));
+        }
+        if *position < until {
+            return self.output(position, until, filter, most);
+        }
+        match entry {
+            // Its bytes are not there yet, or will never be.
+            Some((_, entry)) if entry.position.0 > (*position).max(self.end) => {
+                if !self.sealed {
+                    return Ok(Step::Dry);
+                }
+                let bytes = entry.position.0.saturating_sub(*position);
+                *position = entry.position.0;
+                Ok(Step::Item(gap(bytes, GapReason::Removed)))
+            }
+            Some((number, entry)) => {
+                self.next = number.saturating_add(1);
+                self.whose = whose(&entry);
+                Ok(mark(&entry, filter).map_or(Step::Again, Step::Item))
+            }
+            None if self.sealed => Ok(Step::Over { empty: self.end == self.base }),
+            None => Ok(Step::Dry),
+        }
+    }
+
+    fn ahead(&mut self) -> Result<Ahead, ReadError> {
+        if self.index.is_none() {
+            // A writer that takes over the log makes one.
+            self.index = open_index(&self.index_path)?;
+        }
+        let Some(index) = &mut self.index else { return Ok(Ahead { entry: None, bad: 0 }) };
+        let failed = |source| ReadError { path: self.index_path.clone(), source };
+        let from = self.next.max(self.told);
+        let mut number = self.next;
+        let entry = loop {
+            match index.slot(number).map_err(failed)? {
+                Slot::Entry(entry) => break Some((number, entry)),
+                Slot::Bad => number = number.saturating_add(1),
+                Slot::Absent => break None,
+            }
+        };
+        Ok(Ahead { entry, bad: number.saturating_sub(from) })
+    }
+
+    /// Bytes before the next entry.
+    fn output(
+        &mut self,
+        position: &mut u64,
+        until: u64,
+        filter: &Filter,
+        most: usize,
+    ) -> Result<Step, ReadError> {
+        let Whose::Run { run, stream, time } = self.whose else {
+            let bytes = until.saturating_sub(*position);
+            *position = until;
+            return Ok(Step::Item(gap(bytes, GapReason::Damaged)));
+        };
+        let wanted = filter.run.is_none_or(|wanted| wanted == run)
+            && filter.stream.is_none_or(|wanted| wanted == stream);
+        if !wanted {
+            *position = until;
+            return Ok(Step::Again);
+        }
+        let length = usize::try_from(until.saturating_sub(*position)).unwrap_or(most).min(most);
+        let mut bytes = vec![0; length];
+        let offset = position.saturating_sub(self.base);
+        let count =
+            read_at(&self.data, &mut bytes, offset).map_err(|source| self.data_error(source))?;
+        if count == 0 {
+            // Cut short by somebody since its length was read.
+            let bytes = until.saturating_sub(*position);
+            *position = until;
+            return Ok(Step::Item(gap(bytes, GapReason::Removed)));
+        }
+        bytes.truncate(count);
+        *position = position.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let position_after = Position(*position);
+        Ok(Step::Item(Item::Chunk { run, stream, time, bytes, position_after }))
+    }
+
+    fn data_error(&self, source: io::Error) -> ReadError {
+        ReadError { path: self.data_path.clone(), source }
+    }
+}
+
+fn open_index(path: &Path) -> Result<Option<Index>, ReadError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(Index::new(file))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ReadError { path: path.to_owned(), source }),
+    }
+}
+
+/// Whose the bytes after an entry are.
+fn whose(entry: &Entry) -> Whose {
+    match (entry.kind, entry.run) {
+        (Kind::Data { stream }, Some(run)) => Whose::Run { run, stream, time: entry.time },
+        (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } | Kind::Gap { .. }, _) => {
+            Whose::Unknown
+        }
+    }
+}
+
+/// What an entry itself tells a reader.
+fn mark(entry: &Entry, filter: &Filter) -> Option<Item> {
+    if let (Some(run), Some(wanted)) = (entry.run, filter.run)
+        && run != wanted
+    {
+        return None;
+    }
+    let time = entry.time;
+    match (entry.kind, entry.run) {
+        (Kind::Start { pid }, Some(run)) => Some(Item::Start { run, pid, time }),
+        (Kind::End { cause, value, .. }, Some(run)) => {
+            Some(Item::End { run, end: End { cause, value, time } })
+        }
+        (Kind::Gap { stream, bytes, entries, reason }, run) => {
+            let wanted = stream.is_none() || filter.stream.is_none() || stream == filter.stream;
+            wanted.then_some(Item::Gap { run, bytes, entries, reason })
+        }
+        (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. }, _) => None,
+    }
+}

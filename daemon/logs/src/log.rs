@@ -1,0 +1,342 @@
+//! A log as its writer has it.
+//!
+//! Invariant: whatever the disk does, a program is never blocked and a marker never lost. While a log cannot be written,
+//! output is thrown away and counted, and starts, ends and gaps wait in memory until it can be written again.
+
+use std::{
+    fs::File,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use nix::errno::Errno;
+use units::RunId;
+
+use crate::{
+    backlog::Backlog,
+    clock::Moment,
+    entry::{Entry, Kind},
+    folder::Folder,
+    index::read_at,
+    name::{Position, Stream},
+    pipe::{Taken, copy, discard},
+    published::Published,
+    segment::{Segment, WriteError},
+};
+
+/// Output is described anew at least this often, so that it can be found by time.
+const DESCRIBED_FOR: Duration = Duration::from_millis(1);
+
+/// When a segment is closed, and how bytes get there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) segment_bytes: u64,
+    pub(crate) segment_entries: u64,
+    pub(crate) copy: bool,
+}
+
+/// Whose the next byte would be, as the index has it.
+#[derive(Clone, Copy, Debug)]
+struct Described {
+    base: u64,
+    run: RunId,
+    stream: Stream,
+    time: u64,
+}
+
+/// The log cannot be written.
+#[derive(Debug)]
+struct Trouble {
+    text: String,
+    backlog: Backlog,
+}
+
+/// A log that is being written.
+#[derive(Debug)]
+pub(crate) struct Log {
+    folder: Folder,
+    sizes: Sizes,
+    segment: Option<Segment>,
+    described: Option<Described>,
+    trouble: Option<Trouble>,
+    copies: bool,
+    published: Arc<Published>,
+    /// Runs that write to it.
+    pub(crate) runs: usize,
+    /// When it was last of use, in uses of all logs.
+    pub(crate) used: u64,
+    /// Set when its trouble begins, or it turns to copying; all logs have the same.
+    noteworthy: Arc<AtomicBool>,
+}
+
+impl Log {
+    /// Touches no file yet: that comes with the first entry.
+    pub(crate) fn new(
+        folder: Folder,
+        sizes: Sizes,
+        published: Arc<Published>,
+        noteworthy: Arc<AtomicBool>,
+    ) -> Self {
+        let copies = sizes.copy;
+        noteworthy.fetch_or(copies, Ordering::Relaxed);
+        Self {
+            folder,
+            sizes,
+            segment: None,
+            described: None,
+            trouble: None,
+            copies,
+            published,
+            runs: 0,
+            used: 0,
+            noteworthy,
+        }
+    }
+
+    /// Where it ends: where the next entry will stand, or a little before.
+    pub(crate) fn end(&mut self) -> Position {
+        if self.trouble.is_none()
+            && let Err(error) = writable(&mut self.segment, &self.folder, self.sizes)
+        {
+            self.fail(&error);
+        }
+        self.written()
+    }
+
+    /// The last bytes before a place in the segment that is being written, at most so many of them.
+    pub(crate) fn read_back(&self, from: u64, to: u64, most: u64) -> Option<Vec<u8>> {
+        let segment = self.segment.as_ref()?;
+        let from = from.max(to.saturating_sub(most)).max(segment.base());
+        let length = usize::try_from(to.checked_sub(from)?).ok()?;
+        let mut text = vec![0; length];
+        let count = read_at(segment.data(), &mut text, from.checked_sub(segment.base())?).ok()?;
+        text.truncate(count);
+        Some(text)
+    }
+
+    /// Where its last byte ends.
+    pub(crate) fn written(&self) -> Position {
+        self.segment.as_ref().map_or(Position(0), Segment::end)
+    }
+
+    /// Why it cannot be written, while it cannot.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| trouble.text.as_str())
+    }
+
+    /// Whether bytes go through our memory.
+    pub(crate) fn copies(&self) -> bool {
+        self.copies
+    }
+
+    /// Writes a start, an end or a gap, now or when that is possible again. Gives where it stands.
+    pub(crate) fn mark(&mut self, run: RunId, time: u64, kind: Kind) -> Position {
+        let entry = Entry { position: Position(0), time, run: Some(run), kind };
+        if self.trouble.is_none() {
+            match self.try_mark(entry) {
+                Ok(position) => {
+                    self.publish();
+                    return position;
+                }
+                Err(error) => self.fail(&error),
+            }
+        }
+        if let Some(trouble) = &mut self.trouble {
+            trouble.backlog.push(entry);
+        }
+        self.written()
+    }
+
+    fn try_mark(&mut self, entry: Entry) -> Result<Position, WriteError> {
+        self.described = None;
+        let segment = writable(&mut self.segment, &self.folder, self.sizes)?;
+        let position = segment.end();
+        segment.write_entry(&Entry { position, ..entry })?;
+        Ok(position)
+    }
+
+    /// Moves at most `most` bytes from a pipe. Call it only where something is in the pipe: the entry comes first.
+    pub(crate) fn take(
+        &mut self,
+        pipe: &OwnedFd,
+        (run, stream): (RunId, Stream),
+        most: usize,
+        moment: Moment,
+        null: &File,
+    ) -> Taken {
+        let taken = if self.trouble.is_some() {
+            discard(pipe, null, most)
+        } else {
+            match self.try_take(pipe, (run, stream), most, moment) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    self.fail(&error);
+                    discard(pipe, null, most)
+                }
+            }
+        };
+        if let Taken::Moved { kept, lost } = taken {
+            if let (1.., Some(trouble)) = (lost, &mut self.trouble) {
+                trouble.backlog.lost(run, stream, bytes(lost), moment.time);
+            }
+            if kept > 0 {
+                self.publish();
+            }
+        }
+        taken
+    }
+
+    fn try_take(
+        &mut self,
+        pipe: &OwnedFd,
+        (run, stream): (RunId, Stream),
+        most: usize,
+        moment: Moment,
+    ) -> Result<Taken, WriteError> {
+        let copies = self.copies;
+        let (segment, room) = self.describe(run, stream, moment.time)?;
+        let most = most.min(room);
+        let spliced = if copies { Err(Errno::EINVAL) } else { segment.splice(pipe, most) };
+        match spliced {
+            Ok(0) => Ok(Taken::Eof),
+            Ok(kept) => Ok(Taken::Moved { kept, lost: 0 }),
+            Err(Errno::EAGAIN) => Ok(Taken::Dry),
+            Err(Errno::EINVAL) => {
+                let (taken, error) = copy(pipe, segment, most);
+                self.copies = true;
+                self.noteworthy.fetch_or(!copies, Ordering::Relaxed);
+                if let Some(error) = error {
+                    self.fail(&error);
+                }
+                Ok(taken)
+            }
+            Err(errno) => Err(segment.data_error(errno.into())),
+        }
+    }
+
+    /// Appends bytes from our memory.
+    pub(crate) fn append(&mut self, run: RunId, text: &[u8], time: u64) {
+        let mut rest = text;
+        while !rest.is_empty() && self.trouble.is_none() {
+            match self.try_append(run, rest, time) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err((count, error)) => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    self.fail(&error);
+                }
+            }
+        }
+        if let (false, Some(trouble)) = (rest.is_empty(), &mut self.trouble) {
+            trouble.backlog.lost(run, Stream::Stdout, bytes(rest.len()), time);
+        }
+        self.publish();
+    }
+
+    fn try_append(
+        &mut self,
+        run: RunId,
+        text: &[u8],
+        time: u64,
+    ) -> Result<usize, (usize, WriteError)> {
+        let (segment, room) =
+            self.describe(run, Stream::Stdout, time).map_err(|error| (0, error))?;
+        let text = text.get(..room).unwrap_or(text);
+        let before = segment.length();
+        match segment.append(text) {
+            Ok(()) => Ok(text.len()),
+            Err(error) => {
+                let count = segment.length().saturating_sub(before);
+                Err((usize::try_from(count).unwrap_or(usize::MAX), error))
+            }
+        }
+    }
+
+    /// Makes the index say whose the next bytes are. Gives where they go, and how many fit.
+    fn describe(
+        &mut self,
+        run: RunId,
+        stream: Stream,
+        time: u64,
+    ) -> Result<(&mut Segment, usize), WriteError> {
+        let segment = writable(&mut self.segment, &self.folder, self.sizes)?;
+        let base = segment.base();
+        let still = self.described.is_some_and(|described| {
+            let age = Duration::from_nanos(time.abs_diff(described.time));
+            described.run == run
+                && described.stream == stream
+                && described.base == base
+                && age < DESCRIBED_FOR
+        });
+        if !still {
+            self.described = None;
+            let kind = Kind::Data { stream };
+            segment.write_entry(&Entry { position: segment.end(), time, run: Some(run), kind })?;
+            self.described = Some(Described { base, run, stream, time });
+        }
+        let room = self.sizes.segment_bytes.saturating_sub(segment.length()).max(1);
+        Ok((segment, usize::try_from(room).unwrap_or(usize::MAX)))
+    }
+
+    fn publish(&self) {
+        if let Some(segment) = &self.segment {
+            self.published.tell(segment.base());
+        }
+    }
+
+    fn fail(&mut self, error: &WriteError) {
+        self.described = None;
+        self.noteworthy.store(true, Ordering::Relaxed);
+        self.trouble = Some(Trouble { text: trouble_text(error), backlog: Backlog::default() });
+    }
+
+    /// Tries to write what waits. If all of it could be written, there is no trouble any more.
+    pub(crate) fn retry(&mut self) {
+        let Some(mut trouble) = self.trouble.take() else { return };
+        if let Err(error) = self.write_backlog(&mut trouble.backlog) {
+            trouble.text = trouble_text(&error);
+            self.trouble = Some(trouble);
+        }
+        self.publish();
+    }
+
+    fn write_backlog(&mut self, backlog: &mut Backlog) -> Result<(), WriteError> {
+        writable(&mut self.segment, &self.folder, self.sizes)?;
+        while let Some(entry) = backlog.front() {
+            self.try_mark(entry)?;
+            backlog.pop();
+        }
+        Ok(())
+    }
+}
+
+fn bytes(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn trouble_text(error: &WriteError) -> String {
+    format!("{error}; output is thrown away until it can be")
+}
+
+/// The segment to write to: opened, or begun if the old one is full.
+fn writable<'a>(
+    place: &'a mut Option<Segment>,
+    folder: &Folder,
+    sizes: Sizes,
+) -> Result<&'a mut Segment, WriteError> {
+    let Sizes { segment_bytes, segment_entries, .. } = sizes;
+    let segment = match place.take() {
+        None => Segment::open(folder)?,
+        Some(old) if old.length() >= segment_bytes || old.entries() >= segment_entries => {
+            // The old one stays if there can be no new one: it is where the log ends.
+            let next = old.next();
+            *place = Some(old);
+            next?
+        }
+        Some(segment) => segment,
+    };
+    Ok(place.insert(segment))
+}

@@ -1,0 +1,220 @@
+//! Cursors.
+//!
+//! A reader looks at a log in this order, which is what keeps it right beside a writer: the news are marked as seen, it is
+//! found out whether a later segment exists, the segment's length is read, and then its entries. So there is no news that it
+//! sleeps through, no segment that it leaves before its end, and no byte that it gives to the wrong run.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::watch;
+use units::RunId;
+
+use crate::{
+    cursor::{Cursor, Step},
+    entry::{End, GapReason},
+    folder::Folder,
+    name::{LogName, Position, Stream},
+    published::{News, Published, Tail},
+    store::StoreClosed,
+};
+
+/// What of a log is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this run's.
+    pub run: Option<RunId>,
+    /// Only this output; starts, ends and gaps come all the same.
+    pub stream: Option<Stream>,
+}
+
+/// What a reader comes upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// Output, cut anywhere.
+    Chunk {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        stream: Stream,
+        /// When it was moved, in nanoseconds since 1970; at most 1 ms before its last byte was.
+        time: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Where a reader goes on that has taken this.
+        position_after: Position,
+    },
+    /// A run has begun. Some of its output may lie before this.
+    Start {
+        /// Which.
+        run: RunId,
+        /// Its first process.
+        pid: i32,
+        /// When, in nanoseconds since 1970.
+        time: u64,
+    },
+    /// A run has ended, and all its output lies before this.
+    End {
+        /// Which.
+        run: RunId,
+        /// How.
+        end: End,
+    },
+    /// Something is missing here.
+    Gap {
+        /// Of which run, where that is known.
+        run: Option<RunId>,
+        /// How many bytes, where that is known.
+        bytes: u64,
+        /// How many lines that were dropped, or entries of the index that are gone or cannot be read.
+        entries: u64,
+        /// Why.
+        reason: GapReason,
+    },
+}
+
+/// Why a log could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}", path.display())]
+pub struct ReadError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// A cursor over a log.
+#[derive(Debug)]
+pub struct Reader {
+    log: LogName,
+    folder: Folder,
+    filter: Filter,
+    position: u64,
+    /// None before the first look, and between segments.
+    cursor: Option<Cursor>,
+    news: watch::Receiver<Tail>,
+    /// Keeps the news coming when nobody writes to the log for a while.
+    _published: Arc<Published>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        root: &Path,
+        log: LogName,
+        from: Position,
+        filter: Filter,
+        news: &News,
+    ) -> Self {
+        let published = news.of(&log);
+        let folder = Folder::new(root, &log);
+        let news = published.subscribe();
+        Self { log, folder, filter, position: from.0, cursor: None, news, _published: published }
+    }
+
+    /// The next item, with at most `max_bytes` of output (at least one); `None` if there is nothing more for now.
+    ///
+    /// It reads files and so may block: call it where that is allowed.
+    ///
+    /// # Errors
+    /// If a file cannot be read; the reader stays where it is.
+    pub fn next(&mut self, max_bytes: usize) -> Result<Option<Item>, ReadError> {
+        let tail = *self.news.borrow_and_update();
+        loop {
+            let Some(mut cursor) = self.cursor.take() else {
+                match self.enter()? {
+                    Entered::Nothing => return Ok(None),
+                    Entered::Segment(cursor) => self.cursor = Some(cursor),
+                    Entered::Gap(gap) => return Ok(Some(gap)),
+                }
+                continue;
+            };
+            let step = cursor.step(&mut self.position, &self.filter, max_bytes.max(1));
+            let base = cursor.base();
+            let cursor = self.cursor.insert(cursor);
+            match step? {
+                Step::Item(item) => return Ok(Some(item)),
+                Step::Again => {}
+                Step::Dry if self.folder.has_later(base, tail.base)? => cursor.seal(),
+                Step::Dry => return Ok(None),
+                Step::Over { empty } => {
+                    if let Some(gap) = self.leave(base, empty)? {
+                        return Ok(Some(gap));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the segment that the position is in.
+    fn enter(&mut self) -> Result<Entered, ReadError> {
+        let bases = self.folder.bases()?;
+        // At a border the segment before it: the ends that stand there are its.
+        let before = bases.iter().copied().take_while(|&base| base < self.position).last();
+        let Some(base) = before.or(bases.first().copied()) else {
+            return Ok(Entered::Nothing);
+        };
+        if self.position < base {
+            let bytes = base.saturating_sub(self.position);
+            self.position = base;
+            return Ok(Entered::Gap(gap(bytes, GapReason::Removed)));
+        }
+        let end = base.saturating_add(self.folder.length(base)?);
+        if bases.last() == Some(&base) && self.position > end {
+            self.position = end;
+            return Ok(Entered::Gap(gap(0, GapReason::BeyondEnd)));
+        }
+        Cursor::open(&self.folder, base, self.position).map(Entered::Segment)
+    }
+
+    /// Goes on to the segment after this one.
+    fn leave(&mut self, base: u64, empty: bool) -> Result<Option<Item>, ReadError> {
+        let Some(next) = self.folder.bases()?.into_iter().find(|&next| next > base) else {
+            return Ok(None);
+        };
+        let missing = next.saturating_sub(self.position);
+        self.cursor = Some(Cursor::open(&self.folder, next, next)?);
+        self.position = next;
+        // A segment without a byte takes up one position.
+        let whole = missing == 0 || (empty && missing == 1);
+        Ok((!whole).then(|| gap(missing, GapReason::Removed)))
+    }
+
+    /// Where the reader stands: a reader made with this position goes on here. It misses nothing and repeats no byte;
+    /// a start, an end or a gap that lies exactly here comes again.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position(self.position)
+    }
+
+    /// The log that is read.
+    #[must_use]
+    pub fn log(&self) -> &LogName {
+        &self.log
+    }
+
+    /// Waits until there may be more than the last call of [`Self::next`] saw.
+    ///
+    /// # Errors
+    /// If the store was closed and all that it told has been looked at: more will not come.
+    pub async fn changed(&mut self) -> Result<(), StoreClosed> {
+        let unseen = self.news.has_changed().map_err(|_| StoreClosed)?;
+        if !unseen && self.news.borrow().closed {
+            return Err(StoreClosed);
+        }
+        self.news.changed().await.map_err(|_| StoreClosed)
+    }
+}
+
+enum Entered {
+    Nothing,
+    Segment(Cursor),
+    Gap(Item),
+}
+
+/// A gap of nobody in particular.
+pub(crate) fn gap(bytes: u64, reason: GapReason) -> Item {
+    Item::Gap { run: None, bytes, entries: 0, reason }
+}

@@ -1,0 +1,143 @@
+//! What the handles of the store and its writer have in common, and finding runs in it.
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
+use units::RunId;
+
+use crate::{
+    entry::End,
+    folder::{self, Folder},
+    name::{LogName, Position},
+    published::News,
+    queue::Queue,
+    reader::ReadError,
+    recent::{Known, Recent},
+    trace::{Started, Trace, last_start, trace},
+};
+
+/// What is wrong with a log at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which log.
+    pub log: LogName,
+    /// What.
+    pub text: String,
+}
+
+/// Where a run is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The run.
+    pub run: RunId,
+    /// Its log.
+    pub log: LogName,
+    /// Nothing of it lies before this.
+    pub first: Position,
+    /// Its first process, once that is known.
+    pub pid: Option<i32>,
+    /// When it began, in nanoseconds since 1970, once that is known.
+    pub started: Option<u64>,
+    /// How it ended, once it has, and its end and all its output can be read.
+    pub ended: Option<End>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) queue: Queue,
+    pub(crate) recent: Recent,
+    pub(crate) news: News,
+    problems: Mutex<Vec<Problem>>,
+}
+
+impl Shared {
+    pub(crate) fn new(root: PathBuf, queue: Queue, remembered: usize) -> Self {
+        let recent = Recent::new(remembered);
+        Self { root, queue, recent, news: News::default(), problems: Mutex::default() }
+    }
+
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_problems(&self, problems: Vec<Problem>) {
+        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+    }
+
+    fn folder(&self, log: &LogName) -> Folder {
+        Folder::new(&self.root, log)
+    }
+
+    pub(crate) fn locate(&self, run: RunId) -> Result<Option<Located>, ReadError> {
+        if let Some(known) = self.recent.find(run) {
+            return self.locate_known(run, known).map(Some);
+        }
+        for log in folder::logs(&self.root)? {
+            if let Some(trace) = trace(&self.folder(&log), run)? {
+                return Ok(Some(on_disk(run, log, trace)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn locate_known(&self, run: RunId, known: Known) -> Result<Located, ReadError> {
+        let known_first = |known: Known, first| {
+            let Known { log, pid, started, ended, .. } = known;
+            Located { run, log, first, pid, started, ended }
+        };
+        if let Some(first) = known.first {
+            return Ok(known_first(known, first));
+        }
+        let folder = self.folder(&known.log);
+        if known.resumed
+            && let Some(trace) = trace(&folder, run)?
+        {
+            return Ok(on_disk(run, known.log, trace));
+        }
+        // Nothing of it was on disk when this end was read, if nothing is now.
+        let end = Position(folder.end()?);
+        let known = self.recent.find(run).unwrap_or(known);
+        let first = known.first.unwrap_or(end);
+        Ok(known_first(known, first))
+    }
+
+    pub(crate) fn locate_pid(&self, pid: i32) -> Result<Option<Located>, ReadError> {
+        if let Some(run) = self.recent.by_pid(pid) {
+            return self.locate(run);
+        }
+        let mut newest: Option<(Started, LogName)> = None;
+        for log in folder::logs(&self.root)? {
+            let started = last_start(&self.folder(&log), |started| started.pid == pid)?;
+            if let Some(started) = started
+                && newest.as_ref().is_none_or(|(other, _)| other.time < started.time)
+            {
+                newest = Some((started, log));
+            }
+        }
+        newest.map_or(Ok(None), |(started, log)| self.locate_in(log, started.run))
+    }
+
+    pub(crate) fn locate_newest(&self, log: &LogName) -> Result<Option<Located>, ReadError> {
+        if let Some(run) = self.recent.newest(log) {
+            return self.locate(run);
+        }
+        match last_start(&self.folder(log), |_| true)? {
+            Some(started) => self.locate_in(log.clone(), started.run),
+            None => Ok(None),
+        }
+    }
+
+    fn locate_in(&self, log: LogName, run: RunId) -> Result<Option<Located>, ReadError> {
+        let trace = trace(&self.folder(&log), run)?;
+        Ok(trace.map(|trace| on_disk(run, log, trace)))
+    }
+}
+
+fn on_disk(run: RunId, log: LogName, trace: Trace) -> Located {
+    let Trace { first, started, ended, .. } = trace;
+    let (pid, started) = (started.map(|s| s.pid), started.map(|s| s.time));
+    Located { run, log, first, pid, started, ended }
+}

@@ -1,0 +1,289 @@
+//! The handle to the store.
+
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use units::RunId;
+
+use crate::{
+    entry::End,
+    folder::{self, Folder},
+    log::Sizes,
+    name::{LogName, Position},
+    queue::{AppendedLine, Attach, AttachError, Bounds, NotAttached, Queue},
+    reader::{Filter, ReadError, Reader},
+    shared::{Located, Problem, Shared},
+    writer::Writer,
+};
+
+/// Sizes and bounds. The defaults are right outside tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// A segment is closed when it holds this many bytes.
+    pub segment_bytes: u64,
+    /// Or when its index holds this many entries, since silent runs add entries and no bytes.
+    pub segment_entries: u64,
+    /// Runs whose output is kept at a time: each has two descriptors, and room for its commands in the queue.
+    pub runs: usize,
+    /// Lines of the daemon's own log that may wait.
+    pub lines: usize,
+    /// Their bytes.
+    pub line_bytes: usize,
+    /// Ended runs that are remembered in memory; others are looked for on disk.
+    pub remembered: usize,
+    /// Copy through our memory instead of splicing, as on filesystems that cannot splice.
+    pub copy: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            segment_entries: 1 << 18,
+            runs: 16_384,
+            lines: 4096,
+            line_bytes: 1 << 20,
+            remembered: 4096,
+            copy: false,
+        }
+    }
+}
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its folder could not be made.
+    #[error("cannot make the folder of the logs, {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `/dev/null` could not be opened; output that cannot be written is moved there.
+    #[error("cannot open /dev/null")]
+    Null(#[source] io::Error),
+    /// The kernel gave no epoll or event descriptor.
+    #[error("cannot make what the log writer waits on")]
+    Wait(#[source] io::Error),
+    /// No thread.
+    #[error("cannot start the thread of the log writer")]
+    Thread(#[source] io::Error),
+}
+
+/// The store is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log store is closed")]
+pub struct StoreClosed;
+
+/// A run is over: its output is in its log in full, and so is its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Which.
+    pub run: RunId,
+    /// Its log.
+    pub log: LogName,
+    /// Bytes of its standard output that are kept.
+    pub stdout_total: u64,
+    /// Bytes of its standard error that are kept.
+    pub stderr_total: u64,
+    /// Nothing of it lies before this.
+    pub first: Position,
+    /// Where its end stands.
+    pub end: Position,
+    /// The last line that it printed, at most 256 bytes of it; the last piece only where two outputs were mixed.
+    pub last_line: Option<Vec<u8>>,
+    /// What is missing of it, and why.
+    pub problem: Option<String>,
+}
+
+/// The log store. Clones are the same store; when the last one is dropped, the store is closed.
+#[derive(Clone, Debug)]
+pub struct LogStore {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl LogStore {
+    /// Opens the store below `root`, which is made if need be, and starts its writer.
+    ///
+    /// `on_finished` is called on the writer's thread, once for each run that was finished: it must not block.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(root: &Path, on_finished: Box<dyn Fn(Finished) + Send>) -> Result<Self, OpenError> {
+        Self::open_with(root, Options::default(), on_finished)
+    }
+
+    /// The same with sizes and bounds of one's own.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_with(
+        root: &Path,
+        options: Options,
+        on_finished: Box<dyn Fn(Finished) + Send>,
+    ) -> Result<Self, OpenError> {
+        let Options { segment_bytes, segment_entries, copy, .. } = options;
+        let Options { runs, lines, line_bytes, .. } = options;
+        let mut make = DirBuilder::new();
+        make.recursive(true).mode(0o700).create(root).map_err(|source| {
+            let path = root.to_owned();
+            OpenError::Folder { path, source }
+        })?;
+        let null = File::options().write(true).open("/dev/null").map_err(OpenError::Null)?;
+        let queue = Queue::new(Bounds { runs, lines, line_bytes })
+            .map_err(|errno| OpenError::Wait(errno.into()))?;
+        let shared = Arc::new(Shared::new(root.to_owned(), queue, options.remembered));
+        let sizes = Sizes { segment_bytes, segment_entries, copy };
+        let writer = Writer::new(Arc::clone(&shared), sizes, null, on_finished);
+        let writer = thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(|| writer.run())
+            .map_err(OpenError::Thread)?;
+        let writer = Mutex::new(Some(writer));
+        Ok(Self { handle: Arc::new(Handle { shared, writer }) })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    /// Keeps a run's output from now on. To be called before the run's first process is made; never waits.
+    ///
+    /// # Errors
+    /// See [`AttachError`].
+    pub fn attach(&self, attach: Attach) -> Result<(), AttachError> {
+        let resumed = attach.resumed;
+        let Shared { queue, recent, .. } = self.shared();
+        queue.attach(attach, |run, log| recent.attached(run, log, resumed))
+    }
+
+    /// The run's first process was made, at this time (nanoseconds since 1970). Output may have been kept before.
+    /// Of a resumed run it may be told again: it is written if the index has no start of it. Never waits, and wakes
+    /// nobody: it is written before the next thing that is.
+    ///
+    /// # Errors
+    /// If the run is not attached, was started before or is finished.
+    pub fn started(&self, run: RunId, pid: i32, time: u64) -> Result<(), NotAttached> {
+        self.shared().queue.started(run, pid, time)?;
+        self.shared().recent.started(run, pid, time);
+        Ok(())
+    }
+
+    /// The run is over and its cgroup empty. What its pipes hold is moved, the end is written, and `on_finished` is
+    /// called. A run that could not be made is finished too, with [`Cause::Failed`](crate::Cause::Failed). Never waits.
+    ///
+    /// Where both outputs have ended before, all is known but the place of the end, and is answered at once instead of
+    /// by `on_finished`: whoever waits for a short program need not wait for the writer's thread too. Then the end is
+    /// still to be written: [`Self::await_written`].
+    ///
+    /// # Errors
+    /// If the run is not attached or was finished before; then there is no call of `on_finished`.
+    pub fn finish(&self, run: RunId, end: End) -> Result<Option<Finished>, NotAttached> {
+        self.shared().queue.finish(run, end)
+    }
+
+    /// Waits until the end of a run that was finished is written, or the store is closed. May block.
+    pub fn await_written(&self, run: RunId) {
+        self.shared().queue.await_released(run);
+    }
+
+    /// Appends a line to a log: for the daemon's own. Never waits: a line that finds no room is counted, and
+    /// the log tells of a gap.
+    pub fn append(&self, log: &LogName, run: RunId, line: &[u8], time: u64) {
+        let line = AppendedLine { log: log.clone(), run, time, bytes: line.to_vec() };
+        self.shared().queue.append(line);
+    }
+
+    /// What is wrong at present: logs that cannot be written, filesystems that cannot splice.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        self.shared().problems()
+    }
+
+    /// A cursor over a log, which need not exist yet.
+    #[must_use]
+    pub fn reader(&self, log: LogName, from: Position, filter: Filter) -> Reader {
+        let Shared { root, news, .. } = self.shared();
+        Reader::new(root, log, from, filter, news)
+    }
+
+    /// Where the log ends now. Reads the disk: may block.
+    ///
+    /// # Errors
+    /// If the log's folder cannot be read.
+    pub fn end(&self, log: &LogName) -> Result<Position, ReadError> {
+        Folder::new(&self.shared().root, log).end().map(Position)
+    }
+
+    /// All logs there are. Reads the disk: may block.
+    ///
+    /// # Errors
+    /// If the store's folders cannot be read.
+    pub fn logs(&self) -> Result<Vec<LogName>, ReadError> {
+        folder::logs(&self.shared().root)
+    }
+
+    /// Where a run is. Live and recent ones are known; for others all indexes are read, the newest segments first: may
+    /// block, for long.
+    ///
+    /// # Errors
+    /// If an index cannot be read.
+    pub fn locate(&self, run: RunId) -> Result<Option<Located>, ReadError> {
+        self.shared().locate(run)
+    }
+
+    /// The newest run whose first process had this pid. May block as [`Self::locate`] may.
+    ///
+    /// # Errors
+    /// If an index cannot be read.
+    pub fn locate_pid(&self, pid: i32) -> Result<Option<Located>, ReadError> {
+        self.shared().locate_pid(pid)
+    }
+
+    /// The newest run of a log. May block as [`Self::locate`] may.
+    ///
+    /// # Errors
+    /// If an index cannot be read.
+    pub fn locate_newest(&self, log: &LogName) -> Result<Option<Located>, ReadError> {
+        self.shared().locate_newest(log)
+    }
+
+    /// Writes what waits and ends the writer. What is in pipes stays there, and runs that are not finished stay
+    /// without an end. Readers go on to what is there; those that wait are told. Waits for the writer, unless it is
+    /// the writer that calls.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        self.shared.queue.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.thread().id() != thread::current().id()
+        {
+            // A panic there was told by the panic hook, and there is nothing to do about it.
+            let _ended = writer.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,360 @@
+//! The one thread that writes.
+//!
+//! It waits for the doorbell and for pipes. Commands go first, always: whoever waits for the end of a silent run waits for
+//! no other run's output, but for the one move that may be under way. With nothing to do it does not wake.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        epoll::{EpollEvent, EpollFlags, EpollTimeout},
+        time::{TimeSpec, TimeValLike},
+    },
+};
+use units::RunId;
+
+use crate::{
+    clock::{self, Moment},
+    entry::{End, GapReason, Kind},
+    folder::Folder,
+    log::{Log, Sizes},
+    name::LogName,
+    pipe::{Content, Pipe, Taken, look},
+    queue::{AppendedLine, Batch, Command, DOORBELL, DroppedLines, NewPipe},
+    run::LiveRun,
+    shared::{Problem, Shared},
+    store::Finished,
+    trace::trace,
+};
+
+/// How often a log that cannot be written is tried again. Until then its output is thrown away.
+const RETRY: Duration = Duration::from_millis(250);
+/// Events taken at a time; where more pipes are ready, the kernel gives them by turns.
+const EVENTS: usize = 64;
+/// Logs without a live run that are kept open: opening costs more than two descriptors, and most runs are short.
+const IDLE_LOGS: usize = 64;
+/// Lines that are appended within this time of the first are written at once.
+const TOGETHER: u64 = 1_000_000;
+/// The most that is moved from a pipe before the others have their turn: the largest pipe.
+const TURN: usize = 1 << 20;
+
+/// The writer's state.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    sizes: Sizes,
+    null: File,
+    on_finished: Box<dyn Fn(Finished) + Send>,
+    runs: HashMap<RunId, LiveRun>,
+    pipes: HashMap<u64, Pipe>,
+    logs: HashMap<LogName, Log>,
+    uses: u64,
+    retry: Option<Instant>,
+    noteworthy: Arc<AtomicBool>,
+    closed: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        sizes: Sizes,
+        null: File,
+        on_finished: Box<dyn Fn(Finished) + Send>,
+    ) -> Self {
+        Self {
+            shared,
+            sizes,
+            null,
+            on_finished,
+            runs: HashMap::new(),
+            pipes: HashMap::new(),
+            logs: HashMap::new(),
+            uses: 0,
+            retry: None,
+            noteworthy: Arc::default(),
+            closed: false,
+        }
+    }
+
+    /// Works until the store is closed and all that was asked before is done.
+    pub(crate) fn run(mut self) {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        while !self.closed {
+            let timeout = self.retry.map_or(EpollTimeout::NONE, |_| {
+                EpollTimeout::try_from(RETRY).unwrap_or(EpollTimeout::NONE)
+            });
+            // It fails only where a signal interrupts it.
+            let count = self.shared.queue.epoll().wait(&mut events, timeout).unwrap_or_default();
+            let events = events.get(..count).unwrap_or_default();
+            self.obey(events.iter().any(|event| event.data() == DOORBELL));
+            self.serve(events, clock::now());
+            self.attend_to_trouble(clock::now());
+        }
+        self.logs.values_mut().for_each(Log::retry);
+        self.shared.news.close();
+    }
+
+    /// Does what was asked; `heard` where the doorbell woke us.
+    fn obey(&mut self, heard: bool) {
+        let Batch { commands, lines, dropped, closed } = self.shared.queue.fetch(heard);
+        for command in commands {
+            match command {
+                Command::Attach { run, log, pipes, resumed } => {
+                    self.attach(run, log, pipes, resumed);
+                }
+                Command::Started { run, pid, time } => self.started(run, pid, time),
+                Command::Finish { run, end, told } => self.finish(run, end, told),
+            }
+        }
+        if !lines.is_empty() {
+            self.append(lines);
+        }
+        for DroppedLines { log, run, time, lines, bytes } in dropped {
+            let reason = GapReason::Dropped;
+            let kind = Kind::Gap { stream: None, bytes, entries: lines, reason };
+            self.log(&log).mark(run, time, kind);
+        }
+        self.closed |= closed;
+    }
+
+    /// The log, open or about to be.
+    fn log(&mut self, name: &LogName) -> &mut Log {
+        self.uses = self.uses.saturating_add(1);
+        if !self.logs.contains_key(name) {
+            self.close_an_idle_log();
+        }
+        let log = self.logs.entry(name.clone()).or_insert_with(|| {
+            let folder = Folder::new(&self.shared.root, name);
+            let published = self.shared.news.of(name);
+            Log::new(folder, self.sizes, published, Arc::clone(&self.noteworthy))
+        });
+        log.used = self.uses;
+        log
+    }
+
+    fn close_an_idle_log(&mut self) {
+        let idle = |log: &Log| log.runs == 0 && log.trouble().is_none();
+        let idle = self.logs.iter().filter(|(_, log)| idle(log));
+        if idle.clone().count() >= IDLE_LOGS
+            && let Some((name, _)) = idle.min_by_key(|(_, log)| log.used)
+        {
+            let name = name.clone();
+            self.logs.remove(&name);
+        }
+    }
+
+    fn attach(&mut self, id: RunId, name: LogName, pipes: [NewPipe; 2], resumed: bool) {
+        let tokens = pipes.iter().map(|pipe| pipe.token).collect();
+        for NewPipe { token, stream, pipe } in pipes {
+            self.pipes.insert(token, Pipe::new(id, stream, pipe));
+        }
+        self.log(&name).runs += 1;
+        let mut run = LiveRun::new(id, name, tokens);
+        if resumed {
+            match trace(&Folder::new(&self.shared.root, &run.log), id) {
+                Ok(Some(trace)) => run.resume(trace, &self.shared.recent),
+                Ok(None) => {}
+                Err(error) => run.note(format!("{error}: {}", error.source)),
+            }
+        }
+        self.runs.insert(id, run);
+    }
+
+    fn started(&mut self, id: RunId, pid: i32, time: u64) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(log) = self.logs.get_mut(&run.log) else { return };
+        run.start(pid, time, log, &self.shared.recent);
+    }
+
+    fn finish(&mut self, id: RunId, end: End, told: bool) {
+        let Some(mut run) = self.runs.remove(&id) else { return };
+        let Some(log) = self.logs.get_mut(&run.log) else { return };
+        for token in std::mem::take(&mut run.pipes) {
+            let Some(mut pipe) = self.pipes.remove(&token) else { continue };
+            let mut moving = Move { shared: &self.shared, null: &self.null, log, run: &mut run };
+            moving.drain(&mut pipe);
+            // The keeper holds the pipe too, so closing our end would not end the watch.
+            let _unwatched = self.shared.queue.epoll().delete(&pipe.end);
+        }
+        let finished = run.end(end, log, &self.shared.recent);
+        log.runs = log.runs.saturating_sub(1);
+        self.shared.recent.ended(id, end);
+        self.shared.queue.release(id);
+        if !told {
+            (self.on_finished)(finished);
+        }
+    }
+
+    /// Appends lines; those of one moment at once.
+    fn append(&mut self, lines: Vec<AppendedLine>) {
+        let mut waiting: Option<AppendedLine> = None;
+        for mut line in lines {
+            if !line.bytes.ends_with(b"\n") {
+                line.bytes.push(b'\n');
+            }
+            match &mut waiting {
+                Some(first)
+                    if first.run == line.run
+                        && first.log == line.log
+                        && line.time.abs_diff(first.time) < TOGETHER =>
+                {
+                    first.bytes.append(&mut line.bytes);
+                }
+                Some(_) | None => {
+                    if let Some(line) = waiting.replace(line) {
+                        self.log(&line.log).append(line.run, &line.bytes, line.time);
+                    }
+                }
+            }
+        }
+        if let Some(line) = waiting {
+            self.log(&line.log).append(line.run, &line.bytes, line.time);
+        }
+    }
+
+    /// Empties the pipes that are ready: those that were silent at once, and if there are none, the others after a nap.
+    fn serve(&mut self, events: &[EpollEvent], moment: Moment) {
+        let (mut silent, mut loaded) = (Vec::new(), Vec::new());
+        let mut shortest = Duration::MAX;
+        for event in events.iter().filter(|event| event.data() != DOORBELL) {
+            let token = event.data();
+            let Some(pipe) = self.pipes.get(&token) else { continue };
+            if !event.events().contains(EpollFlags::EPOLLIN) {
+                self.hung_up(token, moment);
+            } else if let Some(nap) = pipe.nap(moment) {
+                loaded.push(token);
+                shortest = shortest.min(nap);
+            } else {
+                silent.push(token);
+            }
+        }
+        if silent.is_empty() && !loaded.is_empty() {
+            self.nap(shortest);
+            loaded.iter().for_each(|&token| self.empty(token, true));
+        }
+        silent.iter().for_each(|&token| self.empty(token, false));
+    }
+
+    /// Lets pipes fill; a command ends it.
+    fn nap(&self, length: Duration) {
+        if length.is_zero() {
+            return;
+        }
+        let mut doorbell = [PollFd::new(self.shared.queue.doorbell(), PollFlags::POLLIN)];
+        let length = TimeSpec::nanoseconds(i64::try_from(length.as_nanos()).unwrap_or(0));
+        // Whatever ends it: the loop goes on.
+        let _woken: Result<_, Errno> = ppoll(&mut doorbell, Some(length), None);
+    }
+
+    /// Moves what a pipe holds, once.
+    fn empty(&mut self, token: u64, loaded: bool) {
+        self.obey(false);
+        let moment = clock::now();
+        let Some(pipe) = self.pipes.get_mut(&token) else { return };
+        let Some(run) = self.runs.get_mut(&pipe.run) else { return };
+        let Some(log) = self.logs.get_mut(&run.log) else { return };
+        let mut moving = Move { shared: &self.shared, null: &self.null, log, run };
+        match moving.transfer(pipe, TURN, moment) {
+            Taken::Moved { kept, lost } => {
+                pipe.was_moved(kept.saturating_add(lost), moment, loaded)
+            }
+            Taken::Dry => {}
+            Taken::Eof => self.forget(token),
+        }
+    }
+
+    /// A pipe has no writer left, and had nothing in it when that was found out.
+    fn hung_up(&mut self, token: u64, moment: Moment) {
+        let Some(pipe) = self.pipes.get(&token) else { return };
+        // The kernel looks at the pipe first and at its writers afterwards: something may have come between.
+        match look([&pipe.end]) {
+            [Content::Bytes] => self.empty(token, pipe.nap(moment).is_some()),
+            [Content::Eof] => self.forget(token),
+            [Content::Nothing] => {}
+        }
+    }
+
+    fn forget(&mut self, token: u64) {
+        let Some(pipe) = self.pipes.remove(&token) else { return };
+        let _unwatched = self.shared.queue.epoll().delete(&pipe.end);
+        let Some(run) = self.runs.get_mut(&pipe.run) else { return };
+        run.pipes.retain(|&other| other != token);
+        if run.pipes.is_empty()
+            && let Some(log) = self.logs.get_mut(&run.log)
+        {
+            let stands = log.end();
+            self.shared.queue.drained(run.so_far(stands, log));
+        }
+    }
+
+    /// Tries logs again that could not be written, and tells which cannot.
+    fn attend_to_trouble(&mut self, moment: Moment) {
+        let due = self.retry.is_some_and(|at| at <= moment.instant);
+        if due {
+            self.logs.values_mut().for_each(Log::retry);
+        }
+        if !self.noteworthy.swap(false, Ordering::Relaxed) && !due {
+            return;
+        }
+        self.report();
+        let troubled = self.logs.values().any(|log| log.trouble().is_some());
+        self.retry = troubled.then(|| moment.instant + RETRY);
+    }
+
+    fn report(&self) {
+        let mut problems = Vec::new();
+        for (log, state) in &self.logs {
+            let copies = "the filesystem cannot splice: output is copied, and a killed daemon loses some of it";
+            let copies = state.copies().then_some(copies);
+            for text in state.trouble().into_iter().chain(copies) {
+                problems.push(Problem { log: log.clone(), text: text.to_owned() });
+            }
+        }
+        problems.sort_unstable_by(|a, b| a.log.cmp(&b.log));
+        self.shared.set_problems(problems);
+    }
+}
+
+/// What a move of bytes needs at hand.
+struct Move<'a> {
+    shared: &'a Shared,
+    null: &'a File,
+    log: &'a mut Log,
+    run: &'a mut LiveRun,
+}
+
+impl Move<'_> {
+    fn transfer(&mut self, pipe: &Pipe, most: usize, moment: Moment) -> Taken {
+        self.run.begin(self.log, &self.shared.recent);
+        let whose = (pipe.run, pipe.stream);
+        let taken = self.log.take(&pipe.end, whose, most, moment, self.null);
+        if let Taken::Moved { kept, lost } = taken {
+            self.run.count(pipe.stream, kept, lost, self.log);
+        }
+        taken
+    }
+
+    /// Moves what the pipe holds, until its end or until it is dry. All that the run printed fits into the pipe, so what
+    /// is beyond its capacity is a stranger's who holds it, and is left.
+    fn drain(&mut self, pipe: &mut Pipe) {
+        if look([&pipe.end]) != [Content::Bytes] {
+            return;
+        }
+        let mut left = pipe.capacity();
+        while left > 0 {
+            let Taken::Moved { kept, lost } = self.transfer(pipe, left, clock::now()) else {
+                break;
+            };
+            left = left.saturating_sub(kept).saturating_sub(lost);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A daemon that is killed, again and again, while a program prints.
+
+use std::{
+    fs::File,
+    hash::{BuildHasher, RandomState},
+    io::Write,
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+    process::{Child, Command},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use logs::{Attach, Filter, Item, LogName, LogStore, Options, Position, Stream};
+use tempfile::TempDir;
+
+use crate::fixture::{exited, finish, gaps, open, output, pipe, rest, run};
+
+const ROOT: &str = "LOGS_TEST_ROOT";
+const PIPES: &str = "LOGS_TEST_PIPES";
+const SEGMENT: u64 = 1_000_000;
+
+fn options() -> Options {
+    Options { segment_bytes: SEGMENT, ..Options::default() }
+}
+
+/// Not a test: what the daemon does that is killed.
+#[test]
+fn daemon_to_be_killed() {
+    let (Ok(root), Ok(pipes)) = (std::env::var(ROOT), std::env::var(PIPES)) else { return };
+    let mut pipes = pipes.split(',').map(|path| OwnedFd::from(File::open(path).unwrap()));
+    let (stdout, stderr) = (pipes.next().unwrap(), pipes.next().unwrap());
+    let logs = LogStore::open_with(root.as_ref(), options(), Box::new(|_| {})).unwrap();
+    let (run, log) = (run(1), LogName::Commands);
+    logs.attach(Attach { run, log, stdout, stderr, resumed: true }).unwrap();
+    logs.started(run, 42, 1).unwrap();
+    loop {
+        thread::park();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test kills it")]
+fn daemon(root: &Path, pipes: &[&OwnedFd]) -> Child {
+    let path = |pipe: &&OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), pipe.as_raw_fd());
+    let pipes: Vec<_> = pipes.iter().map(path).collect();
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kill::daemon_to_be_killed", "--nocapture"])
+        .env(ROOT, root)
+        .env(PIPES, pipes.join(","))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Numbered lines until it is told to stop; gives what it printed.
+fn print(mut file: File, stop: &AtomicBool, name: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut number = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        let from = all.len();
+        // Some lines one by one, some many at once.
+        for _ in 0..=number % 40 {
+            writeln!(all, "{name} {number}").unwrap();
+            number += 1;
+        }
+        file.write_all(&all[from..]).unwrap();
+    }
+    all
+}
+
+/// Where the log ends: the newest segment says.
+fn end(root: &Path) -> u64 {
+    let Ok(files) = std::fs::read_dir(root.join("commands")) else { return 0 };
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let Some(newest) = names.filter(|name| name.ends_with(".log")).max() else { return 0 };
+    let base = u64::from_str_radix(newest.trim_end_matches(".log"), 16).unwrap();
+    base + std::fs::metadata(root.join("commands").join(newest)).unwrap().len()
+}
+
+#[test]
+fn killed_at_any_moment_no_line_is_lost_and_none_is_there_twice() {
+    let rounds: u64 = std::env::var("LOGS_TEST_KILLS").map_or(30, |rounds| rounds.parse().unwrap());
+    let random = RandomState::new();
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("logs");
+    let (out_read, stdout) = pipe();
+    let (err_read, stderr) = pipe();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let stdout = scope.spawn(|| print(stdout, &stop, "out"));
+        let stderr = scope.spawn(|| print(stderr, &stop, "err"));
+        for round in 0..rounds {
+            let mut daemon = daemon(&root, &[&out_read, &err_read]);
+            let target = end(&root) + random.hash_one(round) % 400_000;
+            while end(&root) < target {
+                thread::yield_now();
+            }
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+        let (logs, finished) = open(&root, options());
+        let (run, log) = (run(1), LogName::Commands);
+        let attach = Attach { run, log, stdout: out_read, stderr: err_read, resumed: true };
+        logs.attach(attach).unwrap();
+        stop.store(true, Ordering::Relaxed);
+        let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+        let finished = finish(&logs, &finished, run, exited(0));
+        assert_eq!(finished.stdout_total, stdout.len() as u64);
+        assert_eq!(finished.stderr_total, stderr.len() as u64);
+        let mut reader = logs.reader(LogName::Commands, Position(0), Filter::default());
+        let items = rest(&mut reader);
+        assert!(output(&items, run, Stream::Stdout) == stdout);
+        assert!(output(&items, run, Stream::Stderr) == stderr);
+        assert_eq!(gaps(&items), Vec::<&Item>::new());
+        let starts = items.iter().filter(|item| matches!(item, Item::Start { .. })).count();
+        assert!(starts <= 1);
+        assert!(matches!(items.last(), Some(Item::End { .. })));
+    });
+}

@@ -1,0 +1,18 @@
+//! The store from outside: real files, real pipes, real processes.
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod finding;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod following;
+#[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod keeping;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod lines;

@@ -1,0 +1,83 @@
+//! What children get, and what they do not change.
+
+use crate::program::{c_string, input, methods, output, shell};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::sys::wait::WaitStatus;
+use spawn::{Delivery, OpenFilesLimit, Parentage, PidFd, Plan, Spawner};
+use std::fs;
+
+pub(crate) fn arguments_and_environment_are_exact() {
+    for method in methods() {
+        assert_eq!(output(method, input("/bin/true", &["true"])), "");
+        assert_eq!(output(method, shell("echo out; echo err >&2")), "out\nerr\n");
+        let cat = input("/bin/cat", &["another name", "/proc/self/cmdline"]);
+        assert_eq!(output(method, cat), "another name\0/proc/self/cmdline\0");
+        let script = "printf '%s|' \"$@\"";
+        let words = input("/bin/sh", &["sh", "-c", script, "zero", "", "*", "a b", "ü\n"]);
+        assert_eq!(output(method, words), "|*|a b|ü\n|");
+        let mut environment = input("/usr/bin/env", &["env"]);
+        environment.environment = ["ONE=1", "EMPTY=", "ODD=a=b\tc"].map(c_string).into();
+        assert_eq!(output(method, environment), "ONE=1\nEMPTY=\nODD=a=b\tc\n");
+        let mut bare = input("/usr/bin/env", &["env"]);
+        bare.environment.clear();
+        assert_eq!(output(method, bare), "");
+    }
+}
+
+pub(crate) fn settings_reach_the_child_and_not_us() {
+    let state = || {
+        (
+            fs::read_to_string("/proc/self/oom_score_adj").unwrap(),
+            fs::read_link("/proc/self/cwd").unwrap(),
+            getrlimit(Resource::RLIMIT_NOFILE).unwrap(),
+            fs::read_to_string("/proc/self/status")
+                .unwrap()
+                .lines()
+                .find(|line| line.starts_with("Umask"))
+                .map(str::to_owned),
+        )
+    };
+    let before = state();
+    for method in methods() {
+        let mut settings =
+            shell("umask; pwd -P; ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj");
+        settings.umask = Some(Mode::from_bits_truncate(0o027));
+        settings.working_directory = Some(c_string("/proc/sys"));
+        settings.open_files_limit = Some(OpenFilesLimit { soft: 77, hard: 99 });
+        settings.oom_score_adjustment = Some(321);
+        assert_eq!(output(method, settings), "0027\n/proc/sys\n77\n99\n321\n");
+    }
+    assert_eq!(before, state());
+}
+
+pub(crate) fn a_child_leads_a_session_only_if_asked_to() {
+    for method in methods() {
+        for new_session in [true, false] {
+            let mut stat = input("/bin/cat", &["cat", "/proc/self/stat"]);
+            stat.new_session = new_session;
+            // proc_pid_stat(5): pid, (comm), state, ppid, pgrp, session.
+            let text = output(method, stat);
+            let fields: Vec<&str> = text.split(' ').collect();
+            let [pid, _, _, parent, group, session, ..] = fields.as_slice() else {
+                panic!("{text}");
+            };
+            assert_eq!(*parent, std::process::id().to_string());
+            assert_eq!((pid == group, pid == session), (new_session, new_session), "{method}");
+        }
+    }
+}
+
+pub(crate) fn a_process_is_signalled_by_descriptor() {
+    for method in methods() {
+        let plan = Plan::new(input("/bin/sleep", &["sleep", "1000"])).unwrap();
+        let child = Spawner::new(method).unwrap().spawn(&plan, Parentage::Child).unwrap();
+        let second = PidFd::open(child.pid).unwrap();
+        assert_eq!(second.signal(0), Ok(Delivery::Sent));
+        assert_eq!(second.signal(libc::SIGTERM), Ok(Delivery::Sent));
+        let status = child.pidfd.reap().unwrap();
+        assert_eq!(status, WaitStatus::Signaled(child.pid, Signal::SIGTERM, false));
+        assert_eq!(second.signal(libc::SIGTERM), Ok(Delivery::Gone));
+    }
+}

@@ -1,0 +1,170 @@
+//! The cgroup of one run.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use units::Account;
+
+use super::{folders, remove_unless_shared, statistics};
+
+/// The cgroup of one run; it may not exist yet, or not any more.
+#[derive(Clone, Debug)]
+pub(crate) struct RunCgroup {
+    path: PathBuf,
+    /// Whether the memory controller counts in it.
+    memory: bool,
+}
+
+/// `cgroup.events`, open: a change of it wakes who polls for POLLPRI (cgroups(7), "cgroup.events file").
+#[derive(Debug)]
+pub(crate) struct Watch {
+    events: File,
+}
+
+impl RunCgroup {
+    pub(super) fn new(path: PathBuf, memory: bool) -> Self {
+        Self { path, memory }
+    }
+
+    /// Makes it, and opens its folder. The folder of the name is shared by runs, and removed with the last
+    /// of them, which may be this moment.
+    pub(crate) fn make(&self) -> io::Result<OwnedFd> {
+        let mut attempts = 0;
+        loop {
+            match fs::create_dir(&self.path) {
+                Err(why) if why.kind() == ErrorKind::NotFound && attempts < 100 => attempts += 1,
+                Err(why) => return Err(why),
+                Ok(()) => return Ok(File::open(&self.path)?.into()),
+            }
+            if let Some(parent) = self.path.parent()
+                && let Err(why) = fs::create_dir(parent)
+                && why.kind() != ErrorKind::AlreadyExists
+            {
+                return Err(why);
+            }
+        }
+    }
+
+    /// Whether no process is in it. One that does not exist is empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self.watch() {
+            Ok(watch) => watch.is_empty(),
+            Err(why) => why.kind() == ErrorKind::NotFound || is_gone(&why),
+        }
+    }
+
+    /// Opens what tells when it becomes empty.
+    pub(crate) fn watch(&self) -> io::Result<Watch> {
+        Ok(Watch { events: File::open(self.path.join("cgroup.events"))? })
+    }
+
+    /// The kernel's kill: every process in it and below it, at once, forks included (Linux 5.14).
+    /// Where the kernel has none, each process by itself; the caller repeats until it is empty.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        match fs::write(self.path.join("cgroup.kill"), "1") {
+            Err(why) if why.kind() == ErrorKind::NotFound && self.path.exists() => {
+                self.signal(nix::libc::SIGKILL);
+                Ok(())
+            }
+            Err(why) if why.kind() == ErrorKind::NotFound || is_gone(&why) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Sends a signal to each of its processes, and SIGCONT after it, so that a stopped one hears it.
+    pub(crate) fn signal(&self, signal: i32) {
+        for pid in self.processes() {
+            let Ok(process) = spawn::PidFd::open(nix::unistd::Pid::from_raw(pid)) else { continue };
+            // The number may have become another process's since it was read.
+            if !self.has(pid) {
+                continue;
+            }
+            for signal in [signal, nix::libc::SIGCONT] {
+                // Gone is as good as told; a stranger's process (another user namespace) cannot be.
+                process.signal(signal).ok();
+            }
+        }
+    }
+
+    /// What it used, as far as the kernel tells. To be asked before [`RunCgroup::remove`].
+    pub(crate) fn account(&self) -> Account {
+        statistics::account(&self.path, self.memory)
+    }
+
+    /// Removes it, with what the run made below it.
+    pub(crate) fn remove(&self) {
+        remove(&self.path);
+        if let Some(parent) = self.path.parent() {
+            remove_unless_shared(parent);
+        }
+    }
+
+    /// For messages.
+    pub(crate) fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Its processes, and those of what the run made below it.
+    fn processes(&self) -> Vec<i32> {
+        let mut found = Vec::new();
+        let mut open = vec![self.path.clone()];
+        while let Some(folder) = open.pop() {
+            let list = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            found.extend(list.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+            open.extend(folders(&folder));
+        }
+        found
+    }
+
+    fn has(&self, pid: i32) -> bool {
+        let listed = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let own = listed.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
+        // The run's id is in the path, and no other cgroup has it.
+        let run = self.path.file_name().and_then(|name| name.to_str()).unwrap_or("/");
+        own.split('/').any(|part| part == run)
+    }
+}
+
+impl Watch {
+    /// Whether no process is left; reading it arms the next wake-up.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut buffer = [0; 256];
+        match self.events.read_at(&mut buffer, 0) {
+            Ok(length) => !populated(buffer.get(..length).unwrap_or_default()),
+            Err(why) => is_gone(&why),
+        }
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+/// ENODEV: the cgroup was removed while the file was open.
+fn is_gone(why: &io::Error) -> bool {
+    why.raw_os_error() == Some(nix::libc::ENODEV)
+}
+
+/// The line `populated 1`.
+fn populated(events: &[u8]) -> bool {
+    events.split(|byte| *byte == b'\n').any(|line| line == b"populated 1")
+}
+
+/// Removes a cgroup, and only where that fails, what the run made below it first.
+fn remove(path: &Path) {
+    if fs::remove_dir(path).is_err() {
+        for below in folders(path) {
+            remove(&below);
+        }
+        drop(fs::remove_dir(path));
+    }
+}

@@ -1,0 +1,46 @@
+//! What a cgroup used, through cgroups-rs where it has it.
+
+use std::{fs, path::Path};
+
+use cgroups_rs::cpu::CpuController;
+use units::Account;
+
+/// What the kernel tells about a cgroup; unavailable where it has no controller for it, never 0.
+pub(super) fn account(path: &Path, memory: bool) -> Account {
+    // cpu.stat is there without any controller (cgroup-v2.rst: "This file exists whether the controller
+    // is enabled or not").
+    let cpu = CpuController::new(path.to_owned(), true).cpu().stat;
+    let mut account = Account {
+        user_time: value(&cpu, "user_usec"),
+        system_time: value(&cpu, "system_usec"),
+        ..Account::default()
+    };
+    if memory {
+        let events = fs::read_to_string(path.join("memory.events.local")).ok();
+        let killed = |events: &str| {
+            ["oom_kill", "oom_group_kill"].iter().any(|key| value(events, key) > Some(0))
+        };
+        account.out_of_memory = events.as_deref().map(killed);
+        let peak = fs::read_to_string(path.join("memory.peak")).ok();
+        account.memory_peak = peak.and_then(|peak| peak.trim().parse().ok());
+    }
+    account
+}
+
+/// The value of a line `KEY VALUE`.
+fn value(text: &str, key: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(name, _)| *name == key).and_then(|(_, value)| value.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+
+    #[test]
+    fn values_are_found_by_their_whole_key() {
+        let text = "usage_usec 12\nuser_usec 7\noom_kill 1\n";
+        assert_eq!(value(text, "user_usec"), Some(7));
+        assert_eq!(value(text, "usec"), None);
+    }
+}

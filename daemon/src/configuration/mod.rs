@@ -1,0 +1,130 @@
+//! The configuration: a TOML file, overridden by the command line, filled up with defaults.
+//!
+//! It is read once, at the keeper's start, by `auraed-core configure`, which prints it in two parts: what
+//! the keeper needs, and what it hands to every daemon. So a file that is edited meanwhile changes
+//! nothing until the keeper itself is started again.
+
+mod arguments;
+mod file;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use keeper::channel::Channel;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use file::{SpawnMethod, TrackingMode};
+
+/// What the daemon goes by, complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Configuration {
+    /// The node's name.
+    pub(crate) node: String,
+    /// The API's socket.
+    pub(crate) socket: PathBuf,
+    /// The group that may use it.
+    pub(crate) socket_group: Option<u32>,
+    /// What outlives the boot.
+    pub(crate) state_dir: PathBuf,
+    /// What dies with it.
+    pub(crate) runtime_dir: PathBuf,
+    /// The filter of the log on standard error.
+    pub(crate) log: String,
+    /// The bound of an orderly end.
+    pub(crate) stop_timeout: Duration,
+    /// How long it may take until a program is executed.
+    pub(crate) start_timeout: Duration,
+    /// The longest wait of the keeper before it starts the daemon again.
+    pub(crate) longest_restart_delay: Duration,
+    /// How processes are made; `None` is the best way that works.
+    pub(crate) spawn_method: Option<SpawnMethod>,
+    /// How runs are tracked.
+    pub(crate) tracking: TrackingMode,
+    /// The name of our cgroup below the one we live in.
+    pub(crate) cgroup: String,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigurationError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {}: {why}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
+    /// What the file says makes no sense; the text names line and column.
+    #[error("the configuration {} is wrong: {why}", path.display())]
+    Wrong {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        why: String,
+    },
+    /// An ordinary user without a home.
+    #[error(
+        "{0} is not set, so there is no place for the state folder; set it, or give --state-dir"
+    )]
+    NoHome(&'static str),
+    /// What was handed to us by the keeper is not ours.
+    #[error("the keeper handed on a configuration that cannot be read: {0}")]
+    HandedOn(#[from] serde_json::Error),
+}
+
+impl Configuration {
+    /// As the keeper handed it on.
+    pub(crate) fn handed_on(bytes: &[u8]) -> Result<Self, ConfigurationError> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// Both parts, as the keeper reads them (its `settings.rs`).
+    fn print(&self) -> Result<Vec<u8>, ConfigurationError> {
+        let mut out = Vec::new();
+        let mut pair = |key: &str, value: &[u8]| {
+            for part in [key.as_bytes(), value] {
+                out.extend_from_slice(part);
+                out.push(0);
+            }
+        };
+        pair("socket", self.socket.as_os_str().as_bytes());
+        if let Some(group) = self.socket_group {
+            pair("socket_group", group.to_string().as_bytes());
+        }
+        pair("state_dir", self.state_dir.as_os_str().as_bytes());
+        pair("runtime_dir", self.runtime_dir.as_os_str().as_bytes());
+        let mut milliseconds =
+            |key: &str, span: Duration| pair(key, span.as_millis().to_string().as_bytes());
+        milliseconds("stop_timeout_ms", self.stop_timeout);
+        milliseconds("longest_restart_delay_ms", self.longest_restart_delay);
+        out.push(0);
+        out.extend_from_slice(&serde_json::to_vec(self)?);
+        Ok(out)
+    }
+}
+
+/// The verb `configure`: reads the rest of the command line and prints to the descriptor that the keeper
+/// gave; without one, checks only.
+pub(crate) fn configure(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let keeper = Channel::inherited(keeper::protocol::CONTROL).map(Channel::into_descriptor);
+    let arguments = match arguments::parse(arguments) {
+        Ok(arguments) => arguments,
+        Err(said) => return said,
+    };
+    let printed = file::complete(arguments).and_then(|configuration| configuration.print());
+    match (printed, keeper) {
+        (Err(why), _) => crate::fail(&why.to_string()),
+        (Ok(_), Err(_)) => ExitCode::SUCCESS,
+        (Ok(bytes), Ok(keeper)) => match std::fs::File::from(keeper).write_all(&bytes) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => crate::fail(&format!("cannot answer the keeper: {why}")),
+        },
+    }
+}

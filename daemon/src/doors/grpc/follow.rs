@@ -1,0 +1,123 @@
+//! Reading a log for a call: in batches, off the async threads, and waiting for more.
+
+use logs::{Filter, GapReason, Item, Located, LogName, LogStore, Position, Reader};
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::status::{invalid, unreadable};
+
+/// Bytes of output in one piece.
+const PIECE: usize = 64 << 10;
+/// Bytes of output in one batch; what a call holds in memory for a client that does not read is this, twice.
+const BATCH: usize = 256 << 10;
+/// Items in one batch, however small.
+const ITEMS: usize = 1024;
+
+/// What is to be read.
+pub(super) struct Reading {
+    /// Where it is.
+    pub(super) log: LogName,
+    /// From where on.
+    pub(super) from: Position,
+    /// The one run, where one was asked for.
+    pub(super) run: Option<Located>,
+    /// The name for channels.
+    pub(super) name: String,
+}
+
+/// A reader, lent to a blocking thread for each batch.
+pub(super) struct Follow {
+    reader: Option<Reader>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Follow {
+    /// From there on.
+    pub(super) fn new(
+        logs: &LogStore,
+        (log, from): (LogName, Position),
+        filter: Filter,
+        closed: watch::Receiver<bool>,
+    ) -> Self {
+        Self { reader: Some(logs.reader(log, from, filter)), closed }
+    }
+
+    /// What is there, up to a batch; empty at the end.
+    pub(super) async fn batch(&mut self) -> Result<Vec<Item>, Status> {
+        let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
+        let read = blocking(move || {
+            let items = read_batch(&mut reader);
+            (items, reader)
+        });
+        let (items, reader) = read.await?;
+        self.reader = Some(reader);
+        items.map_err(|why| unreadable(&why))
+    }
+
+    /// Waits until there may be more; false where there will be none, since the daemon ends.
+    pub(super) async fn more(&mut self) -> bool {
+        let Some(reader) = &mut self.reader else { return false };
+        tokio::select! {
+            changed = reader.changed() => changed.is_ok(),
+            _ = self.closed.wait_for(|closed| *closed) => false,
+        }
+    }
+
+    /// Where to go on, as clients get it.
+    pub(super) fn cursor(&self) -> String {
+        self.reader.as_ref().map_or_else(String::new, |reader| {
+            format!("{}@{:x}", reader.log().folder().display(), reader.position().0)
+        })
+    }
+}
+
+fn read_batch(reader: &mut Reader) -> Result<Vec<Item>, logs::ReadError> {
+    let mut items = Vec::new();
+    let mut bytes = 0;
+    while bytes < BATCH && items.len() < ITEMS {
+        let Some(item) = reader.next(PIECE)? else { break };
+        if let Item::Chunk { bytes: piece, .. } = &item {
+            bytes += piece.len();
+        }
+        items.push(item);
+    }
+    Ok(items)
+}
+
+/// Does something that may wait for a disk.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Status> {
+    let failed = |why| Status::internal(format!("a log reader ended without an answer: {why}"));
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
+/// The position that a cursor of this log names.
+pub(super) fn position(cursor: &str, log: &LogName) -> Result<Position, Status> {
+    let parsed = cursor.rsplit_once('@').and_then(|(name, position)| {
+        let position = u64::from_str_radix(position, 16).ok()?;
+        Some((name, position))
+    });
+    match parsed {
+        Some((name, position)) if *name == *log.folder().to_string_lossy() => {
+            Ok(Position(position))
+        }
+        Some((name, _)) => {
+            let folder = log.folder();
+            let why = format!("it is one of the log {name}, and {} is asked for", folder.display());
+            Err(invalid("cursor", why))
+        }
+        None => Err(invalid("cursor", "it is none that a batch carried")),
+    }
+}
+
+/// Why something is missing, for people.
+pub(super) fn gap_in_words(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::NotWritten => "it could not be written: the disk was full or failed",
+        GapReason::Dropped => "it came faster than it could be written",
+        GapReason::Damaged => "the index of the log is damaged",
+        GapReason::Removed => "it is not kept any more",
+        GapReason::BeyondEnd => "the cursor was beyond the end of the log",
+    }
+}

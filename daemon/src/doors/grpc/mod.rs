@@ -1,0 +1,80 @@
+//! The gRPC door: the API itself.
+
+mod executable;
+mod follow;
+mod observe;
+mod origin;
+mod output;
+mod record;
+mod runtime;
+mod schedule;
+mod status;
+
+use std::{future::Future, io, os::unix::net::UnixListener, time::Duration};
+
+use api::{
+    observe::observe_server::ObserveServer, runtime::runtime_server::RuntimeServer,
+    schedule::schedule_executable_server::ScheduleExecutableServer,
+    schedule::schedule_server::ScheduleServer,
+};
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::{Error, Server};
+
+use super::Core;
+
+/// The largest request: an argv of 2 MiB fits, with room for its framing.
+const LARGEST_REQUEST: usize = 4 << 20;
+/// How often a silent connection is asked whether somebody is still there; one that does not answer within
+/// the same time is closed, and its calls with it.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// What may be under way to a client that does not read: of one stream, of one connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Calls of one connection at a time; more wait.
+const STREAMS: u32 = 1024;
+
+/// Serves until `closed` says so, and then until the last answer is out.
+pub(crate) fn serve(
+    listener: UnixListener,
+    core: Core,
+    closed: watch::Receiver<bool>,
+) -> io::Result<impl Future<Output = Result<(), Error>> + Send> {
+    listener.set_nonblocking(true)?;
+    let connections = UnixListenerStream::new(tokio::net::UnixListener::from_std(listener)?);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(api::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(io::Error::other)?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let runtime = RuntimeServer::new(runtime::Runtime::new(core.clone(), closed.clone()))
+        .max_decoding_message_size(LARGEST_REQUEST);
+    let observe = ObserveServer::new(observe::Observe::new(core, closed.clone()))
+        .max_decoding_message_size(LARGEST_REQUEST);
+    let reading = ScheduleServer::new(schedule::Schedule);
+    let changing = ScheduleExecutableServer::new(schedule::Schedule)
+        .max_decoding_message_size(LARGEST_REQUEST);
+    let mut until = closed;
+    Ok(async move {
+        reporter.set_serving::<RuntimeServer<runtime::Runtime>>().await;
+        reporter.set_serving::<ObserveServer<observe::Observe>>().await;
+        Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(STREAMS)
+            .add_service(runtime)
+            .add_service(observe)
+            .add_service(reading)
+            .add_service(changing)
+            .add_service(health)
+            .add_service(reflection)
+            .serve_with_incoming_shutdown(connections, async move {
+                // An error means that the daemon ends without a word: then so do we.
+                drop(until.wait_for(|closed| *closed).await);
+            })
+            .await
+    })
+}

@@ -1,0 +1,38 @@
+//! The one table from our errors to gRPC's status codes.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use units::Refusal;
+
+use crate::doors::Unanswered;
+
+/// What a client sent wrong: names the field, in words and as google.rpc.BadRequest.
+pub(super) fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
+    let sentence = format!("{field}: {why}");
+    let details = ErrorDetails::with_bad_request_violation(field, why.to_string());
+    Status::with_error_details(Code::InvalidArgument, sentence, details)
+}
+
+/// An order that was not carried out.
+pub(super) fn unanswered(why: &Unanswered) -> Status {
+    let code = match why {
+        Unanswered::Busy(_) => Code::ResourceExhausted,
+        Unanswered::Ending => Code::Unavailable,
+        Unanswered::OutOfTurn => Code::Internal,
+        Unanswered::Refused(refusal) => match refusal {
+            Refusal::NameTaken { .. } | Refusal::RunTaken { .. } => Code::AlreadyExists,
+            Refusal::NoSuchRun(_) => Code::NotFound,
+            Refusal::TooManyRuns { .. } => Code::ResourceExhausted,
+            Refusal::DeadlinePassed => Code::DeadlineExceeded,
+            Refusal::ShuttingDown => Code::Unavailable,
+            Refusal::NoSuchSignal(_) => return invalid("signal", why),
+        },
+    };
+    Status::new(code, why.to_string())
+}
+
+/// A log that cannot be read.
+pub(super) fn unreadable(why: &logs::ReadError) -> Status {
+    let source = std::error::Error::source(why).map(|source| format!(": {source}"));
+    Status::new(Code::Internal, format!("{why}{}", source.unwrap_or_default()))
+}

@@ -1,0 +1,247 @@
+//! The ways into the daemon: each translates between its wire and the core's language, log cursors and
+//! (with a later issue) the schedule, and does nothing else.
+
+pub(crate) mod grpc;
+
+use std::{sync::Arc, time::Duration};
+
+use logs::LogStore;
+use spawn::Method;
+use tokio::sync::mpsc;
+use units::{
+    Answer, Command, Execution, ExitRecord, Found, Name, Order, Origin, Refusal, RunId, StopHow,
+    Target, Ticket,
+};
+
+use crate::{
+    clock,
+    configuration::Configuration,
+    environment::Environment,
+    supervisor::{Caller, Inbox, Message, Tracking},
+};
+
+/// What a door gets of the daemon.
+#[derive(Clone)]
+pub(crate) struct Core {
+    /// Where orders go.
+    pub(crate) inbox: Inbox,
+    /// Where output is.
+    pub(crate) logs: LogStore,
+    /// What runs find in their environment, for the variables of command lines.
+    pub(crate) environment: Environment,
+    /// Who answers.
+    pub(crate) identity: Arc<Identity>,
+}
+
+/// What Status says and does not change.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// The node's name.
+    pub(crate) node: String,
+    /// The keeper's process.
+    pub(crate) keeper: i32,
+    /// How many daemons it has started, this one included.
+    pub(crate) starts: u32,
+    /// How the one before ended; empty for the first.
+    pub(crate) previous: String,
+    /// When this one began: nanoseconds since the Unix epoch.
+    pub(crate) began: i64,
+    /// How processes are made.
+    pub(crate) method: String,
+    /// How runs are tracked.
+    pub(crate) tracking: String,
+    /// Where they live.
+    pub(crate) cgroup: String,
+}
+
+/// A call that waits for its answers. When it is dropped before the last one, the core is told.
+pub(crate) struct Call {
+    ticket: Ticket,
+    answers: mpsc::Receiver<Answer>,
+    inbox: Inbox,
+    open: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// The core refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The queue is full.
+    #[error(transparent)]
+    Busy(#[from] crate::supervisor::Busy),
+    /// The supervisor is gone.
+    #[error("the daemon is ending")]
+    Ending,
+    /// An answer that the core does not give to this order: a fault of ours.
+    #[error("the core answered something else; please report this")]
+    OutOfTurn,
+}
+
+impl Identity {
+    /// Of this daemon.
+    pub(crate) fn new(
+        configuration: &Configuration,
+        keeper: i32,
+        starts: u32,
+        previous: String,
+    ) -> Self {
+        Self {
+            node: configuration.node.clone(),
+            keeper,
+            starts,
+            previous,
+            began: clock::now().wall,
+            method: String::new(),
+            tracking: "best effort".to_owned(),
+            cgroup: String::new(),
+        }
+    }
+
+    /// With what was found out about the machine.
+    pub(crate) fn with(mut self, method: Method, tracking: &Tracking) -> Self {
+        self.method = method.to_string();
+        if let Tracking::Cgroups(cgroups) = tracking {
+            cgroups.tracking().clone_into(&mut self.tracking);
+            cgroups.shown().clone_into(&mut self.cgroup);
+        }
+        self
+    }
+}
+
+impl Core {
+    /// Hands an execution in; with `hears_start`, the call's first step is its start.
+    pub(crate) fn execute(
+        &self,
+        execution: Execution,
+        origin: Origin,
+        patience: Option<Duration>,
+        hears_start: bool,
+    ) -> Result<Call, Unanswered> {
+        let deadline = patience.map(|patience| clock::now().monotonic.saturating_add(patience));
+        let order = Order::Execute(Box::new(execution));
+        self.order(Command { origin, deadline, order }, hears_start)
+    }
+
+    fn order(&self, command: Command, hears_start: bool) -> Result<Call, Unanswered> {
+        // Two: the most that a call gets.
+        let (sender, answers) = mpsc::channel(2);
+        let ticket = self.inbox.order(command, Caller { answers: sender, hears_start })?;
+        Ok(Call { ticket, answers, inbox: self.inbox.clone(), open: true })
+    }
+
+    /// Hands an order in that has one answer, and waits for it.
+    async fn ask(&self, order: Order, origin: Origin) -> Result<Answer, Unanswered> {
+        self.order(Command { origin, deadline: None, order }, false)?.next().await
+    }
+
+    /// Ends a run; which it is, and its name.
+    pub(crate) async fn stop(
+        &self,
+        target: Target,
+        how: StopHow,
+        origin: Origin,
+    ) -> Result<(RunId, Name), Unanswered> {
+        match self.ask(Order::Stop { target, how }, origin).await? {
+            Answer::Stopping { run, name } => Ok((run, name)),
+            Answer::Started { .. }
+            | Answer::Ended(_)
+            | Answer::Found(_)
+            | Answer::Counted { .. }
+            | Answer::AllEnded
+            | Answer::Refused(_) => Err(Unanswered::OutOfTurn),
+        }
+    }
+
+    /// What is known about a run, if anything is.
+    pub(crate) async fn find(
+        &self,
+        target: Target,
+        origin: Origin,
+    ) -> Result<Option<Found>, Unanswered> {
+        match self.ask(Order::Find(target), origin).await {
+            Ok(Answer::Found(found)) => Ok(Some(found)),
+            Err(Unanswered::Refused(Refusal::NoSuchRun(_))) => Ok(None),
+            Err(why) => Err(why),
+            Ok(
+                Answer::Started { .. }
+                | Answer::Ended(_)
+                | Answer::Stopping { .. }
+                | Answer::Counted { .. }
+                | Answer::AllEnded
+                | Answer::Refused(_),
+            ) => Err(Unanswered::OutOfTurn),
+        }
+    }
+
+    /// How many runs are alive, and how many were made.
+    pub(crate) async fn count(&self, origin: Origin) -> Result<(usize, u64), Unanswered> {
+        match self.ask(Order::Count, origin).await? {
+            Answer::Counted { live, total } => Ok((live, total)),
+            Answer::Started { .. }
+            | Answer::Ended(_)
+            | Answer::Found(_)
+            | Answer::Stopping { .. }
+            | Answer::AllEnded
+            | Answer::Refused(_) => Err(Unanswered::OutOfTurn),
+        }
+    }
+}
+
+/// What a caller of [`Order::Execute`] hears.
+pub(crate) enum Step {
+    /// The program has been executed.
+    Started {
+        /// Its run.
+        run: RunId,
+        /// The name it runs under.
+        name: Name,
+        /// Its main process.
+        pid: i32,
+    },
+    /// The run is over, and its output in the log.
+    Ended(Arc<ExitRecord>),
+}
+
+impl Call {
+    /// The next step of an execution. After its end there is none: ask no further.
+    pub(crate) async fn step(&mut self) -> Result<Step, Unanswered> {
+        match self.next().await? {
+            Answer::Started { run, name, pid } => Ok(Step::Started { run, name, pid }),
+            Answer::Ended(record) => Ok(Step::Ended(record)),
+            Answer::Found(_)
+            | Answer::Stopping { .. }
+            | Answer::Counted { .. }
+            | Answer::AllEnded
+            | Answer::Refused(_) => Err(Unanswered::OutOfTurn),
+        }
+    }
+
+    /// The end of an execution.
+    pub(crate) async fn end(&mut self) -> Result<Arc<ExitRecord>, Unanswered> {
+        loop {
+            if let Step::Ended(record) = self.step().await? {
+                return Ok(record);
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Answer, Unanswered> {
+        let answer = self.answers.recv().await;
+        self.open = matches!(answer, Some(Answer::Started { .. }));
+        match answer {
+            Some(Answer::Refused(refusal)) => Err(refusal.into()),
+            Some(answer) => Ok(answer),
+            None => Err(Unanswered::Ending),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.open {
+            self.inbox.send(Message::CallerGone(self.ticket));
+        }
+    }
+}

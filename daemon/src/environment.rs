@@ -1,0 +1,61 @@
+//! The environment that every run gets: minimal, the same whoever starts it, and documented here.
+//!
+//! `PATH` (the fixed search path), `HOME`, `USER`, `LOGNAME` and `SHELL` of the user that the daemon runs
+//! as, and `AURAE_RUN`, the run's id. Nothing of the daemon's own environment is passed on.
+
+use std::ffi::CString;
+
+use nix::unistd::{User, geteuid};
+use units::RunId;
+
+/// The name of the variable that says which run a process belongs to.
+pub(crate) const RUN: &str = "AURAE_RUN";
+
+/// What does not change from run to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    fixed: Vec<(&'static str, String)>,
+}
+
+impl Environment {
+    /// For the user that we are.
+    pub(crate) fn of_this_user() -> Self {
+        let uid = geteuid();
+        let user = User::from_uid(uid).ok().flatten();
+        let (name, home, shell) = match user {
+            Some(user) => (user.name, shown(&user.dir), shown(&user.shell)),
+            None => (uid.to_string(), "/".to_owned(), "/bin/sh".to_owned()),
+        };
+        let fixed = vec![
+            ("PATH", spawn::SEARCH_PATH.to_owned()),
+            ("HOME", home),
+            ("USER", name.clone()),
+            ("LOGNAME", name),
+            ("SHELL", shell),
+        ];
+        Self { fixed }
+    }
+
+    /// The value of a variable in a run's environment.
+    pub(crate) fn value<'a>(&'a self, name: &str, run: &'a str) -> Option<&'a [u8]> {
+        if name == RUN {
+            return Some(run.as_bytes());
+        }
+        let found = self.fixed.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_bytes())
+    }
+
+    /// As execve(2) takes it.
+    pub(crate) fn assignments(&self, run: RunId) -> Vec<CString> {
+        let run = (RUN, run.to_string());
+        self.fixed
+            .iter()
+            .chain([&run])
+            .filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok())
+            .collect()
+    }
+}
+
+fn shown(path: &std::path::Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,137 @@
+//! The beginning of a daemon's life: what the keeper hands over.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixListener},
+};
+
+use keeper::{
+    channel::{Channel, Patience},
+    protocol::{CONTROL, Exit, How, Malformed, SPAWNER_CHANNELS, ToDaemon, ToKeeper, VERSION},
+};
+use units::{Cause, ProcessExit, ProcessUsage, RunId};
+
+use crate::configuration::{self, Configuration};
+
+/// All that the keeper has for us.
+pub(crate) struct Handover {
+    /// For everything but spawning.
+    pub(crate) control: Channel,
+    /// One for each spawner thread.
+    pub(crate) spawners: Vec<Channel>,
+    /// What to go by.
+    pub(crate) configuration: Configuration,
+    /// The keeper's process.
+    pub(crate) keeper: i32,
+    /// How many daemons it has started, this one included.
+    pub(crate) starts: u32,
+    /// RLIMIT_NOFILE for runs: soft and hard.
+    pub(crate) open_files: (u64, u64),
+    /// How the daemon before ended; empty for the first.
+    pub(crate) previous: String,
+    /// The API's listener.
+    pub(crate) listener: UnixListener,
+    /// Runs of earlier daemons.
+    pub(crate) inherited: Vec<InheritedRun>,
+}
+
+/// A run of an earlier daemon.
+pub(crate) struct InheritedRun {
+    /// Its id.
+    pub(crate) run: RunId,
+    /// Its main process; 0 where that is not known.
+    pub(crate) pid: i32,
+    /// How its main process ended, if it has.
+    pub(crate) exit: Option<ProcessExit>,
+    /// What is held for it, by name.
+    pub(crate) descriptors: Vec<(String, OwnedFd)>,
+}
+
+/// Why nothing could be taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandoverError {
+    /// Not executed by a keeper, or the keeper is gone.
+    #[error("the channel to the keeper fails: {0}; run auraed, which executes this")]
+    Channel(#[from] io::Error),
+    /// The keeper closed the channel.
+    #[error("the keeper closed the channel")]
+    Closed,
+    /// A message that cannot be read.
+    #[error("the keeper sent a message that cannot be read: {0}")]
+    Malformed(#[from] Malformed),
+    /// Keeper and daemon are of different releases.
+    #[error("the keeper speaks version {0} of the protocol, and this daemon version {VERSION}")]
+    Version(u16),
+    /// A message out of turn.
+    #[error("the keeper sent a message out of turn: {0}")]
+    Turn(&'static str),
+    /// Its configuration.
+    #[error(transparent)]
+    Configuration(#[from] configuration::ConfigurationError),
+}
+
+/// Says hello and takes everything. Until [`ToKeeper::Adopted`] is sent the keeper reaps nothing.
+pub(crate) fn take() -> Result<Handover, HandoverError> {
+    let mut control = Channel::inherited(CONTROL)?;
+    let spawners =
+        SPAWNER_CHANNELS.into_iter().map(Channel::inherited).collect::<io::Result<_>>()?;
+    control.send(&ToKeeper::Hello { version: VERSION }.encode(), &[], Patience::Wait)?;
+    let (message, mut descriptors) = next(&mut control)?;
+    let ToDaemon::Welcome { version, keeper, starts, open_files, previous, configuration, .. } =
+        message
+    else {
+        return Err(HandoverError::Turn("no welcome"));
+    };
+    if version != VERSION {
+        return Err(HandoverError::Version(version));
+    }
+    let listener = descriptors.pop().ok_or(HandoverError::Turn("a welcome without a listener"))?;
+    let mut handover = Handover {
+        control,
+        spawners,
+        configuration: Configuration::handed_on(&configuration)?,
+        keeper,
+        starts,
+        open_files,
+        previous,
+        listener: UnixListener::from(listener),
+        inherited: Vec::new(),
+    };
+    loop {
+        match next(&mut handover.control)? {
+            (ToDaemon::Inherited { run, pid, exit, names }, descriptors) => {
+                handover.inherited.push(InheritedRun {
+                    run: RunId::from_bytes(run),
+                    pid,
+                    exit: exit.map(process_exit),
+                    descriptors: names.into_iter().zip(descriptors).collect(),
+                });
+            }
+            (ToDaemon::Ready, _) => return Ok(handover),
+            _ => return Err(HandoverError::Turn("neither a run nor the end of them")),
+        }
+    }
+}
+
+fn next(control: &mut Channel) -> Result<(ToDaemon, Vec<OwnedFd>), HandoverError> {
+    let packet = control.receive(Patience::Wait)?.ok_or(HandoverError::Closed)?;
+    Ok((ToDaemon::decode(&packet.bytes)?, packet.descriptors))
+}
+
+/// The keeper's word for an end, as the core has it.
+pub(crate) fn process_exit(exit: Exit) -> ProcessExit {
+    let cause = match exit.how {
+        How::Exited => Cause::Exited(exit.status),
+        How::Killed => Cause::Signalled { signal: exit.status, core_dumped: false },
+        How::Dumped => Cause::Signalled { signal: exit.status, core_dumped: true },
+    };
+    ProcessExit {
+        cause,
+        at: exit.seen_at,
+        usage: ProcessUsage {
+            user_time: exit.user_time,
+            system_time: exit.system_time,
+            largest_resident: exit.largest_resident,
+        },
+    }
+}

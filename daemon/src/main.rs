@@ -1,0 +1,40 @@
+//! `auraed-core`: the daemon. The keeper, `auraed`, executes it; people do not.
+//!
+//! - `configure ARGS…` reads command line and configuration for the keeper ([`configuration`]).
+//! - `serve` is the daemon: one [`supervisor`] thread owns all state, two spawner threads make processes
+//!   ([`spawning`]), the log store's thread moves output, and tokio serves the [`doors`].
+
+mod cgroups;
+mod clock;
+mod configuration;
+mod daemon_log;
+mod doors;
+mod environment;
+mod handover;
+mod processes;
+mod runfile;
+mod serve;
+mod spawning;
+mod supervisor;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_ref().and_then(|verb| verb.to_str()) {
+        Some("configure") => configuration::configure(arguments),
+        Some("serve") => match serve::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => fail(&format!("the daemon cannot begin: {why}")),
+        },
+        _ => fail("this is executed by auraed; run that instead (auraed --help)"),
+    }
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    drop(writeln!(io::stderr().lock(), "auraed-core: {sentence}"));
+    ExitCode::FAILURE
+}

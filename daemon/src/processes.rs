@@ -1,0 +1,182 @@
+//! Tracking without cgroups, as well as it goes: a run is its main process and every descendant of the
+//! keeper that carries the run's id in its environment, or has a parent in the run. A process that throws
+//! its environment away and outlives its parent is not found; Status says "best effort".
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::{self, ErrorKind},
+};
+
+use nix::unistd::Pid;
+use spawn::PidFd;
+use units::RunId;
+
+use crate::environment;
+
+/// How often a look that saw processes vanish is repeated.
+const LOOKS: usize = 16;
+
+/// A run, as its processes are found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// What they carry.
+    pub(crate) run: RunId,
+    /// Its main process, while no other can have its number; otherwise 0.
+    pub(crate) main: i32,
+}
+
+/// Finds processes below the keeper.
+#[derive(Clone, Debug)]
+pub(crate) struct Descendants {
+    keeper: i32,
+}
+
+impl Descendants {
+    /// Below this keeper.
+    pub(crate) fn of(keeper: i32) -> Self {
+        Self { keeper }
+    }
+
+    /// Whether no process of the run is alive.
+    pub(crate) fn is_empty(&self, wanted: Wanted) -> bool {
+        let (found, certain) = self.find(wanted);
+        certain && found.is_empty()
+    }
+
+    /// Sends a signal to each process of the run, and SIGCONT after it.
+    pub(crate) fn signal(&self, wanted: Wanted, signal: i32) {
+        for pid in self.find(wanted).0 {
+            let Ok(process) = PidFd::open(Pid::from_raw(pid)) else { continue };
+            // The number may have become another process's since it was found: it is looked at again, now
+            // that the descriptor holds it. Only a child of a member may lack the variable.
+            let certain = pid == wanted.main || carries(pid, wanted.run).unwrap_or(false);
+            if !certain && !self.find(wanted).0.contains(&pid) {
+                continue;
+            }
+            for signal in [signal, nix::libc::SIGCONT] {
+                // Gone is as good as told; one that has taken another user's id cannot be.
+                process.signal(signal).ok();
+            }
+        }
+    }
+
+    /// The run's living processes, and whether that is certain. Parents are looked at before children, and
+    /// a process that vanishes or dies between two looks may have left children to the keeper, whose own
+    /// were looked at before: then all is looked at again.
+    fn find(&self, wanted: Wanted) -> (Vec<i32>, bool) {
+        let mut last = Look::default();
+        for _ in 0..LOOKS {
+            let look = self.look(wanted);
+            let certain = !look.vanished && look.dead.is_subset(&last.dead);
+            last = look;
+            if certain {
+                return (last.members, true);
+            }
+        }
+        (last.members, false)
+    }
+
+    fn look(&self, wanted: Wanted) -> Look {
+        let mut look = Look::default();
+        let mut seen = HashSet::from([self.keeper, std::process::id().try_into().unwrap_or(0)]);
+        let mut open: Vec<(i32, bool)> =
+            look.children(self.keeper).into_iter().map(|pid| (pid, false)).collect();
+        while let Some((pid, parent_is_member)) = open.pop() {
+            if !seen.insert(pid) || look.is_dead(pid) {
+                continue;
+            }
+            let member = parent_is_member
+                || pid == wanted.main
+                || look.or_vanished(carries(pid, wanted.run), false);
+            if member {
+                look.members.push(pid);
+            }
+            open.extend(look.children(pid).into_iter().map(|child| (child, member)));
+        }
+        look
+    }
+}
+
+/// One look at all processes.
+#[derive(Default)]
+struct Look {
+    members: Vec<i32>,
+    /// Those that were dead already.
+    dead: HashSet<i32>,
+    /// A process was there and then was not.
+    vanished: bool,
+}
+
+impl Look {
+    fn or_vanished<T>(&mut self, answer: io::Result<T>, otherwise: T) -> T {
+        answer.unwrap_or_else(|_| {
+            self.vanished = true;
+            otherwise
+        })
+    }
+
+    fn is_dead(&mut self, pid: i32) -> bool {
+        let dead = self.or_vanished(is_dead(pid), true);
+        if dead {
+            self.dead.insert(pid);
+        }
+        dead
+    }
+
+    fn children(&mut self, pid: i32) -> Vec<i32> {
+        self.or_vanished(children(pid), Vec::new())
+    }
+}
+
+/// The children of all threads of a process (proc(5), /proc/PID/task/TID/children).
+fn children(pid: i32) -> io::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let list = fs::read_to_string(task?.path().join("children"))?;
+        found.extend(list.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    Ok(found)
+}
+
+/// Whether it is a zombie: dead, and waiting to be reaped.
+fn is_dead(pid: i32) -> io::Result<bool> {
+    let state = stat(pid, 3)?;
+    Ok(state == "Z" || state == "X")
+}
+
+/// Whether where its environment ends is not known: it is on its way into a program, or dying (Linux,
+/// environ_read in fs/proc/base.c).
+fn has_no_environment(pid: i32) -> io::Result<bool> {
+    Ok(stat(pid, 51)? == "0")
+}
+
+/// Whether it has no memory any more: it is dying.
+fn has_no_memory(pid: i32) -> io::Result<bool> {
+    Ok(stat(pid, 23)? == "0")
+}
+
+/// A field of /proc/PID/stat by its number in proc_pid_stat(5), from 3 on.
+fn stat(pid: i32, number: usize) -> io::Result<String> {
+    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    // The name, field 2, may hold anything, brackets too: the last one closes it.
+    let name = stat.iter().rposition(|byte| *byte == b')').unwrap_or(0);
+    let after = String::from_utf8_lossy(stat.get(name + 1..).unwrap_or_default()).into_owned();
+    Ok(after.split_whitespace().nth(number.saturating_sub(3)).unwrap_or_default().to_owned())
+}
+
+fn carries(pid: i32, run: RunId) -> io::Result<bool> {
+    let wanted = format!("{}={run}", environment::RUN);
+    let environment = fs::read(format!("/proc/{pid}/environ"));
+    // As if it were not there: it is looked at again.
+    let gone = || Err(ErrorKind::NotFound.into());
+    match environment {
+        Ok(variables) if variables.is_empty() && has_no_environment(pid)? => gone(),
+        Ok(variables) => Ok(variables.split(|byte| *byte == 0).any(|v| v == wanted.as_bytes())),
+        // To ordinary users the kernel refuses this way what is dying, too.
+        Err(why) if why.kind() == ErrorKind::PermissionDenied && has_no_memory(pid)? => gone(),
+        // Another user's process, which cannot be looked into.
+        Err(why) if why.kind() == ErrorKind::PermissionDenied => Ok(false),
+        Err(why) => Err(why),
+    }
+}

@@ -1,0 +1,148 @@
+//! What a run's successor daemon must know and the keeper does not: one 0600 file per run under the
+//! runtime folder, written before the run is made and removed when it is released.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use prost::Message;
+use units::{Argv, Door, Execution, Name, Origin, RunId};
+
+/// A run as its file has it. Fields are only ever added: an older daemon may have written it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RunFile {
+    /// 1.
+    #[prost(uint32, tag = "1")]
+    pub(crate) version: u32,
+    /// The run's 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) run: Vec<u8>,
+    /// The name it runs under.
+    #[prost(string, tag = "3")]
+    pub(crate) name: String,
+    /// Whether the name was made up.
+    #[prost(bool, tag = "4")]
+    pub(crate) anonymous: bool,
+    /// The program, as it was asked for.
+    #[prost(bytes = "vec", tag = "5")]
+    pub(crate) program: Vec<u8>,
+    /// Its words.
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    pub(crate) argv: Vec<Vec<u8>>,
+    /// The user's comment.
+    #[prost(string, tag = "7")]
+    pub(crate) comment: String,
+    /// Who ordered it.
+    #[prost(string, tag = "8")]
+    pub(crate) identity: String,
+    /// Why.
+    #[prost(string, tag = "9")]
+    pub(crate) reason: String,
+    /// When it was ordered: nanoseconds since the Unix epoch.
+    #[prost(int64, tag = "10")]
+    pub(crate) ordered_at: i64,
+}
+
+/// The only version there is.
+const VERSION: u32 = 1;
+
+impl RunFile {
+    /// What is to be kept of a run.
+    pub(crate) fn new(execution: &Execution, origin: &Origin, ordered_at: i64) -> Self {
+        Self {
+            version: VERSION,
+            run: execution.run.to_bytes().to_vec(),
+            name: execution.name.to_string(),
+            anonymous: execution.anonymous,
+            program: execution.program.clone(),
+            argv: execution.argv.words().to_vec(),
+            comment: execution.comment.clone(),
+            identity: origin.identity.clone(),
+            reason: origin.reason.clone(),
+            ordered_at,
+        }
+    }
+
+    /// What it says, if it says it of this run.
+    fn read_back(self, run: RunId) -> Option<(Execution, Origin, i64)> {
+        if self.version != VERSION || self.run != run.to_bytes() {
+            return None;
+        }
+        let execution = Execution {
+            run,
+            name: self.name.parse::<Name>().ok()?,
+            anonymous: self.anonymous,
+            program: self.program,
+            argv: Argv::new(self.argv).ok()?,
+            comment: self.comment,
+        };
+        let origin = Origin { door: Door::Grpc, identity: self.identity, reason: self.reason };
+        Some((execution, origin, self.ordered_at))
+    }
+
+    /// Writes the file; the run must not be made before.
+    pub(crate) fn write(&self, folder: &Path, run: RunId) -> io::Result<()> {
+        let path = path(folder, run);
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(path)?.write_all(&self.encode_to_vec())
+    }
+}
+
+/// Reads a run's file; nothing where it is missing, damaged or another run's.
+pub(crate) fn read(folder: &Path, run: RunId) -> Option<(Execution, Origin, i64)> {
+    let bytes = fs::read(path(folder, run)).ok()?;
+    RunFile::decode(bytes.as_slice()).ok()?.read_back(run)
+}
+
+/// Removes a run's file, if it is there.
+pub(crate) fn remove(folder: &Path, run: RunId) {
+    drop(fs::remove_file(path(folder, run)));
+}
+
+/// Removes files of runs that nobody holds any more.
+pub(crate) fn sweep(folder: &Path, keep: &[RunId]) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let run = name.to_str().and_then(|name| name.parse::<RunId>().ok());
+        if run.is_some_and(|run| !keep.contains(&run)) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+fn path(folder: &Path, run: RunId) -> PathBuf {
+    folder.join(run.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes in any::<Vec<u8>>()) {
+            if let Ok(file) = RunFile::decode(bytes.as_slice()) {
+                drop(file.read_back(RunId::from_bytes([1; 16])));
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read(program in any::<Vec<u8>>(), comment in ".*") {
+            let run = RunId::from_bytes([7; 16]);
+            let name = "x".parse().unwrap();
+            let argv = Argv::new([b"x".to_vec(), b"\xff y".to_vec()]).unwrap();
+            let execution = Execution { run, name, anonymous: true, program, argv, comment };
+            let origin = Origin::daemon("why");
+            let file = RunFile::new(&execution, &origin, 5);
+            let read = RunFile::decode(file.encode_to_vec().as_slice()).unwrap().read_back(run).unwrap();
+            prop_assert_eq!(read.0, execution);
+            prop_assert_eq!(read.2, 5);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The daemon from its beginning to its end: take over, build, run, drain.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use keeper::{
+    channel::{Channel, Patience},
+    protocol::ToKeeper,
+};
+use logs::LogStore;
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+    unistd::setsid,
+};
+use spawn::{Method, Probe};
+use units::{Limits, RunId};
+
+use crate::{
+    cgroups::{Cgroups, Unusable},
+    configuration::{Configuration, SpawnMethod},
+    daemon_log,
+    doors::{self, Identity},
+    environment::Environment,
+    handover::{self, Handover},
+    processes::Descendants,
+    runfile,
+    spawning::{self, Jobs, Setting},
+    supervisor::{self, Inbox, Message, Parts, Supervisor, Tracking},
+};
+
+/// How long the processes that an Exec's main process leaves behind may take to end after SIGTERM
+/// (aurae-api: "2 s, then cgroup.kill").
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a run may take to end when it is told to, before it is killed; an orderly end of the whole
+/// daemon may be bound tighter.
+const RUN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Descriptors of one run in the daemon: two pipes, two files of its log, its cgroup's events, and those of a
+/// call that follows it.
+const DESCRIPTORS_PER_RUN: u64 = 8;
+/// Descriptors that runs may not use up: the loop's own, connections, log reading.
+const RESERVED_DESCRIPTORS: u64 = 512;
+/// How long calls that are being answered may take to reach their clients when everything has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Why the daemon cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BeginError {
+    /// The keeper.
+    #[error(transparent)]
+    Handover(#[from] handover::HandoverError),
+    /// The log store.
+    #[error("the log store: {why}{}", cause(.why))]
+    Logs {
+        /// What fails, and why.
+        why: logs::OpenError,
+    },
+    /// The wanted way of making processes does not work.
+    #[error("processes cannot be made: {0}")]
+    Spawn(String),
+    /// Anything else of the system.
+    #[error("{what}: {why}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        why: io::Error,
+    },
+}
+
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map(|cause| format!(": {cause}")).unwrap_or_default()
+}
+
+/// Adds what was tried.
+fn when<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> BeginError {
+    move |why| BeginError::System { what, why: why.into() }
+}
+
+/// The whole life of a daemon.
+pub(crate) fn serve() -> Result<(), BeginError> {
+    // A session of our own: keys pressed at the keeper's terminal are for the keeper.
+    setsid().ok();
+    let handover = handover::take()?;
+    carry_ballast();
+    let (inbox, receiver) = supervisor::inbox().map_err(when("making the queue"))?;
+    let logs = open_logs(&handover.configuration, inbox.clone())?;
+    let instance = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes());
+    daemon_log::start(&handover.configuration.log, logs.clone(), instance)
+        .map_err(when("starting the log"))?;
+    let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
+    let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
+    let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
+    let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
+        .with(method, &tracking);
+    let keep: Vec<RunId> = inherited.iter().map(|run| run.run).collect();
+    let runs = configuration.runtime_dir.join("runs");
+    if let Some(cgroups) = &cgroups {
+        cgroups.sweep(&keep);
+    }
+    let environment = Environment::of_this_user();
+    let jobs = Jobs::default();
+    let setting = Arc::new(Setting {
+        method,
+        runs: runs.clone(),
+        open_files,
+        environment: environment.clone(),
+        logs: logs.clone(),
+        inbox: inbox.clone(),
+    });
+    for channel in spawners {
+        spawning::start(Arc::clone(&setting), jobs.clone(), channel)
+            .map_err(when("starting a spawner thread"))?;
+    }
+    let all_ended = Arc::new(tokio::sync::Notify::new());
+    let serving = control.try_clone().map_err(when("keeping the channel to the keeper"))?;
+    let parts = Parts {
+        limits: limits(&configuration, open_files.1),
+        tracking,
+        inbox: receiver,
+        keeper: control,
+        logs: logs.clone(),
+        jobs,
+        all_ended: Arc::clone(&all_ended),
+    };
+    let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
+    supervisor.adopt(inherited, &runs);
+    runfile::sweep(&runs, &keep);
+    let supervisor = std::thread::Builder::new()
+        .name("supervisor".to_owned())
+        .spawn(move || supervisor.run())
+        .map_err(when("starting the supervisor thread"))?;
+    let door = doors::Core { inbox, logs: logs.clone(), environment, identity: Arc::new(identity) };
+    let outcome = run_doors(handover.listener, door, &serving, &all_ended, supervisor);
+    logs.close();
+    drop(serving.send(&ToKeeper::Stopped.encode(), &[], Patience::Wait));
+    outcome
+}
+
+/// Serves until everything has ended, or the supervisor has.
+fn run_doors(
+    listener: std::os::unix::net::UnixListener,
+    door: doors::Core,
+    keeper: &Channel,
+    all_ended: &Arc<tokio::sync::Notify>,
+    supervisor: std::thread::JoinHandle<()>,
+) -> Result<(), BeginError> {
+    // One thread: a call is answered where it is read, without a hand-over. What waits for a disk is read
+    // by blocking threads.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(when("starting tokio"))?;
+    // Without a supervisor nothing can be served: the keeper sees our end, and starts the next.
+    let watched = runtime.handle().clone();
+    let supervisor_ended = Arc::new(tokio::sync::Notify::new());
+    let tell = Arc::clone(&supervisor_ended);
+    watched.spawn_blocking(move || {
+        drop(supervisor.join());
+        tell.notify_one();
+    });
+    let outcome = runtime.block_on(async {
+        let (closing, closed) = tokio::sync::watch::channel(false);
+        let server = doors::grpc::serve(listener, door, closed).map_err(when("serving gRPC"))?;
+        let server = tokio::spawn(server);
+        keeper
+            .send(&ToKeeper::Serving.encode(), &[], Patience::Wait)
+            .map_err(when("telling the keeper"))?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+        tokio::select! {
+            () = all_ended.notified() => {}
+            () = supervisor_ended.notified() => {
+                return Err(BeginError::System {
+                    what: "the supervisor thread ended",
+                    why: io::Error::other("see the log"),
+                });
+            }
+        }
+        closing.send(true).ok();
+        // Calls get their last answers; whoever does not take them in time goes without.
+        if let Ok(Ok(Err(why))) = tokio::time::timeout(LAST_ANSWERS, server).await {
+            tracing::error!(%why, "the server ended with an error");
+        }
+        Ok(())
+    });
+    runtime.shutdown_timeout(Duration::ZERO);
+    outcome
+}
+
+fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, BeginError> {
+    let finished = move |finished| inbox.send(Message::LogFinished(finished));
+    LogStore::open(&configuration.state_dir.join("logs"), Box::new(finished))
+        .map_err(|why| BeginError::Logs { why })
+}
+
+fn limits(configuration: &Configuration, hard_limit: u64) -> Limits {
+    let runs = hard_limit.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_RUN;
+    Limits {
+        leftover_timeout: LEFTOVER_TIMEOUT,
+        stop_timeout: RUN_STOP_TIMEOUT.min(configuration.stop_timeout),
+        start_timeout: configuration.start_timeout,
+        shut_down_timeout: configuration.stop_timeout,
+        live_runs: usize::try_from(runs).unwrap_or(usize::MAX),
+    }
+}
+
+/// Cgroups where they can be had; otherwise as well as it goes, and Status says why.
+fn track(configuration: &Configuration, keeper: i32, first: bool) -> (Tracking, Option<Cgroups>) {
+    match Cgroups::arrange(configuration.tracking, &configuration.cgroup, keeper, first) {
+        Ok(cgroups) => (Tracking::Cgroups(cgroups.clone()), Some(cgroups)),
+        Err(why) => {
+            if matches!(why, Unusable::Off) {
+                tracing::info!(%why, "tracking runs by their environment");
+            } else {
+                tracing::warn!(%why, "tracking runs by their environment, as well as it goes");
+            }
+            (Tracking::BestEffort(Descendants::of(keeper)), None)
+        }
+    }
+}
+
+/// The best way of making processes that works here, or the wanted one.
+fn choose_method(
+    wanted: Option<SpawnMethod>,
+    cgroups: Option<&Cgroups>,
+) -> Result<Method, BeginError> {
+    let probe = probe(cgroups.map(Cgroups::units)).map_err(when("trying to make processes"))?;
+    let wanted = wanted.map(|wanted| match wanted {
+        SpawnMethod::Clone3IntoCgroup => Method::Clone3IntoCgroup,
+        SpawnMethod::Clone3 => Method::Clone3,
+        SpawnMethod::Clone => Method::Clone,
+    });
+    let works = |method| probe.trials.iter().any(|t| t.method == method && t.outcome.is_ok());
+    match wanted {
+        Some(method) if works(method) => Ok(method),
+        Some(method) => Err(BeginError::Spawn(format!(
+            "the configuration wants [spawn] method = \"{method}\", and here {probe}"
+        ))),
+        None => {
+            let best = probe.best().ok_or_else(|| BeginError::Spawn(probe.to_string()))?;
+            tracing::debug!(%probe, method = %best, "chose how processes are made");
+            Ok(best)
+        }
+    }
+}
+
+/// Tries all ways, in a fresh cgroup where there are cgroups.
+fn probe(units: Option<&Path>) -> io::Result<Probe> {
+    let Some(units) = units else { return Ok(spawn::probe(None)) };
+    let path = units.join(format!("probe-{}", std::process::id()));
+    std::fs::create_dir(&path)?;
+    let folder = open(&path, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let probe = folder.map(|folder| spawn::probe(Some(std::os::fd::AsFd::as_fd(&folder))));
+    drop(std::fs::remove_dir(&path));
+    Ok(probe?)
+}
+
+/// For the benchmarks: a daemon that is as large as `AURAED_BALLAST_MIB` says, to show that the cost of a
+/// start does not depend on it.
+fn carry_ballast() {
+    let mib = std::env::var("AURAED_BALLAST_MIB").ok().and_then(|mib| mib.parse::<usize>().ok());
+    if let Some(mib) = mib {
+        // Touched, page by page, so that it is resident; kept for ever.
+        Box::leak(vec![1_u8; mib.min(1 << 16) << 20].into_boxed_slice());
+    }
+}

@@ -1,0 +1,270 @@
+//! The deeds that the core's actions stand for.
+
+use std::path::Path;
+
+use logs::{Attach, Finished, LogName};
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use units::{Account, Action, Argv, Cause, Event, Execution, ExitRecord, Name, Origin, RunId};
+
+use super::{Held, Supervisor, Tracking};
+use crate::{
+    cgroups::RunCgroup,
+    clock,
+    handover::InheritedRun,
+    processes::Wanted,
+    runfile,
+    spawning::{Job, log_of},
+};
+
+/// SIGKILL's number (signal(7)).
+const SIGKILL: i32 = nix::libc::SIGKILL;
+
+/// Does what the core wants done.
+pub(super) fn perform(supervisor: &mut Supervisor, action: Action) {
+    match action {
+        Action::Spawn { execution, origin } => spawn(supervisor, execution, origin),
+        Action::Signal { run, signal } => self::signal(supervisor, run, signal),
+        Action::Kill { run } => kill(supervisor, run),
+        Action::AwaitEmpty { run } => await_empty(supervisor, run),
+        Action::Settle { run, record } => settle(supervisor, run, &record),
+        Action::Release { run, record } => release(supervisor, run, &record),
+        Action::Reply(ticket, answer) => supervisor.answer(ticket, answer),
+    }
+}
+
+fn spawn(supervisor: &mut Supervisor, execution: Box<Execution>, origin: Origin) {
+    let cgroup = hold(supervisor, &execution);
+    supervisor.jobs.push(Job::Spawn { execution, origin, cgroup });
+}
+
+/// Begins to hold a run; where it lives.
+fn hold(supervisor: &mut Supervisor, execution: &Execution) -> Option<RunCgroup> {
+    let cgroup = match &supervisor.tracking {
+        Tracking::Cgroups(cgroups) => Some(cgroups.of_run(execution)),
+        Tracking::BestEffort(_) => None,
+    };
+    let held = Held {
+        main: 0,
+        number: 0,
+        cgroup: cgroup.clone(),
+        watch: None,
+        awaited: false,
+        account: None,
+    };
+    supervisor.held.insert(execution.run, held);
+    cgroup
+}
+
+fn signal(supervisor: &Supervisor, run: RunId, signal: i32) {
+    match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
+        (Tracking::Cgroups(_), Some(cgroup)) => cgroup.signal(signal),
+        (Tracking::Cgroups(_), None) => {}
+        (Tracking::BestEffort(descendants), _) => {
+            descendants.signal(wanted(supervisor, run), signal)
+        }
+    }
+}
+
+fn kill(supervisor: &mut Supervisor, run: RunId) {
+    match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
+        (Tracking::Cgroups(_), Some(cgroup)) => {
+            if let Err(why) = cgroup.kill() {
+                tracing::error!(%run, cgroup = cgroup.shown(), %why, "cannot kill; trying again");
+            }
+        }
+        (Tracking::Cgroups(_), None) => {}
+        (Tracking::BestEffort(descendants), _) => {
+            descendants.signal(wanted(supervisor, run), SIGKILL)
+        }
+    }
+    look_for_empty(supervisor);
+}
+
+/// Whether no process of the run is alive.
+pub(super) fn is_empty(supervisor: &Supervisor, run: RunId) -> bool {
+    match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
+        (Tracking::Cgroups(_), Some(cgroup)) => cgroup.is_empty(),
+        (Tracking::Cgroups(_), None) => true,
+        (Tracking::BestEffort(descendants), _) => descendants.is_empty(wanted(supervisor, run)),
+    }
+}
+
+/// The run, as it is found without a cgroup.
+fn wanted(supervisor: &Supervisor, run: RunId) -> Wanted {
+    Wanted { run, main: supervisor.held.get(&run).map_or(0, |held| held.main) }
+}
+
+fn await_empty(supervisor: &mut Supervisor, run: RunId) {
+    let number = supervisor.watch_number(run);
+    let Some(held) = supervisor.held.get_mut(&run) else { return };
+    held.awaited = true;
+    held.number = number;
+    if let Some(cgroup) = &held.cgroup {
+        let added = cgroup.watch().and_then(|watch| {
+            let wanted = EpollEvent::new(EpollFlags::EPOLLPRI, number);
+            supervisor.epoll.add(&watch, wanted)?;
+            Ok(watch)
+        });
+        match added {
+            Ok(watch) => held.watch = Some(watch),
+            // Removed behind our back, or out of descriptors; the look below and the deadline remain.
+            Err(why) => tracing::warn!(%run, cgroup = cgroup.shown(), %why, "cannot watch"),
+        }
+    }
+    // It may have become empty before it was watched. To read the watched file arms it.
+    let seen = held.watch.as_ref().map(super::Watch::is_empty);
+    if seen.unwrap_or_else(|| is_empty(supervisor, run)) {
+        unwatch(supervisor, run);
+        supervisor.step(Event::Emptied { run });
+    }
+}
+
+/// Nobody wants to know any more when the run is empty.
+pub(super) fn unwatch(supervisor: &mut Supervisor, run: RunId) {
+    let Some(held) = supervisor.held.get_mut(&run) else { return };
+    held.awaited = false;
+    supervisor.by_number.remove(&held.number);
+    if let Some(watch) = held.watch.take() {
+        supervisor.epoll.delete(&watch).ok();
+    }
+}
+
+/// Looks, where nothing tells, which of the awaited runs are empty.
+pub(super) fn look_for_empty(supervisor: &mut Supervisor) {
+    let unwatched = |held: &Held| held.awaited && held.watch.is_none();
+    let awaited = supervisor.held.iter().filter(|(_, held)| unwatched(held)).map(|(run, _)| *run);
+    let awaited: Vec<RunId> = awaited.collect();
+    for run in awaited {
+        if is_empty(supervisor, run) {
+            unwatch(supervisor, run);
+            supervisor.step(Event::Emptied { run });
+        }
+    }
+}
+
+fn settle(supervisor: &mut Supervisor, run: RunId, record: &ExitRecord) {
+    unwatch(supervisor, run);
+    if let Some(held) = supervisor.held.get_mut(&run) {
+        held.account = held.cgroup.as_ref().map(RunCgroup::account);
+    }
+    match supervisor.logs.finish(run, end(record)) {
+        // The log store says when it is.
+        Ok(None) => {}
+        Ok(Some(finished)) => log_finished(supervisor, &finished),
+        // It never had a log: it failed before its pipes were made, or they were lost.
+        Err(_) => settled(supervisor, run, Account::default()),
+    }
+}
+
+/// A run's end, as its log has it.
+fn end(record: &ExitRecord) -> logs::End {
+    let (cause, value) = match &record.cause {
+        Cause::Exited(status) => (logs::Cause::Exited, *status),
+        Cause::Signalled { signal, core_dumped: false } => (logs::Cause::Killed, *signal),
+        Cause::Signalled { signal, core_dumped: true } => (logs::Cause::Dumped, *signal),
+        Cause::Failed(failure) => (logs::Cause::Failed, failure.stage),
+        Cause::Lost(_) => (logs::Cause::Lost, 0),
+    };
+    logs::End { cause, value, time: u64::try_from(record.ended_at).unwrap_or(0) }
+}
+
+/// A run's output is in its log.
+pub(super) fn log_finished(supervisor: &mut Supervisor, finished: &Finished) {
+    if let Some(problem) = &finished.problem {
+        tracing::error!(run = %finished.run, problem, "its output is not complete");
+    }
+    let account = Account {
+        stdout_total: finished.stdout_total,
+        stderr_total: finished.stderr_total,
+        log_first: finished.first.0,
+        log_end: finished.end.0,
+        ..Account::default()
+    };
+    settled(supervisor, finished.run, account);
+}
+
+fn settled(supervisor: &mut Supervisor, run: RunId, from_log: Account) {
+    let used = supervisor.held.get_mut(&run).and_then(|held| held.account.take());
+    let Account { user_time, system_time, memory_peak, out_of_memory, .. } =
+        used.unwrap_or_default();
+    let account = Account { user_time, system_time, memory_peak, out_of_memory, ..from_log };
+    supervisor.step(Event::Settled { run, account });
+}
+
+fn release(supervisor: &mut Supervisor, run: RunId, record: &ExitRecord) {
+    unwatch(supervisor, run);
+    let cgroup = supervisor.held.remove(&run).and_then(|held| held.cgroup);
+    supervisor.jobs.push(Job::Remove { run, cgroup });
+    match &record.stopped_by {
+        Some(by) => {
+            tracing::info!(%run, name = %record.name, cause = ?record.cause, %by, "ended by order");
+        }
+        None => {
+            let by = &record.started_by;
+            tracing::debug!(%run, name = %record.name, pid = record.pid, cause = ?record.cause, %by, "ended");
+        }
+    }
+}
+
+/// Takes over one run of an earlier daemon.
+pub(super) fn inherit(supervisor: &mut Supervisor, inherited: InheritedRun, runs: &Path) {
+    let InheritedRun { run, pid, exit, descriptors } = inherited;
+    let (execution, started_by, ordered_at) =
+        runfile::read(runs, run).unwrap_or_else(|| unknown(run));
+    tracing::warn!(%run, name = %execution.name, pid, "its daemon died; it is ended and recorded as lost");
+    hold(supervisor, &execution);
+    attach(supervisor, run, log_of(&execution), descriptors);
+    if pid != 0 {
+        supervisor.logs.started(run, pid, u64::try_from(ordered_at).unwrap_or(0)).ok();
+    }
+    if exit.is_none() {
+        supervisor.set_main(run, pid);
+    }
+    let empty = is_empty(supervisor, run);
+    supervisor.step(Event::Inherited {
+        execution: Box::new(execution),
+        started_by,
+        started_at: ordered_at,
+        pid,
+        exit,
+        empty,
+    });
+}
+
+fn attach(
+    supervisor: &Supervisor,
+    run: RunId,
+    log: LogName,
+    descriptors: Vec<(String, std::os::fd::OwnedFd)>,
+) {
+    let (mut stdout, mut stderr) = (None, None);
+    for (name, descriptor) in descriptors {
+        match name.as_str() {
+            "stdout" => stdout = Some(descriptor),
+            "stderr" => stderr = Some(descriptor),
+            other => tracing::error!(%run, name = other, "the keeper held something unknown"),
+        }
+    }
+    let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+        tracing::error!(%run, "the keeper held no output of it");
+        return;
+    };
+    if let Err(why) = supervisor.logs.attach(Attach { run, log, stdout, stderr, resumed: true }) {
+        tracing::error!(%run, %why, "its output is not kept");
+    }
+}
+
+/// A run whose runtime file is missing or damaged: its processes are ended all the same.
+fn unknown(run: RunId) -> (Execution, Origin, i64) {
+    tracing::error!(%run, "its runtime file is missing or damaged; it has no name any more");
+    let name = Name::from(run);
+    let execution = Execution {
+        run,
+        argv: Argv::from(&name),
+        program: name.as_str().as_bytes().to_vec(),
+        name,
+        anonymous: true,
+        comment: String::new(),
+    };
+    (execution, Origin::daemon("its runtime file was lost"), clock::now().wall)
+}

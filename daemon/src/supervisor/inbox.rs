@@ -1,0 +1,128 @@
+//! The one queue in front of the supervisor.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, TrySendError},
+    },
+};
+
+use logs::Finished;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use units::{Answer, Command, Event, Ticket};
+
+/// Deep enough for a thousand clients that ask at once; the supervisor takes a message in microseconds.
+const DEPTH: usize = 1024;
+
+/// Where the answers to one order go.
+pub(crate) struct Caller {
+    /// Has room for all that the order can get.
+    pub(crate) answers: tokio::sync::mpsc::Sender<Answer>,
+    /// Whether it wants to hear that the program has been executed. To wake one that does not costs as much
+    /// as an answer.
+    pub(crate) hears_start: bool,
+}
+
+/// What reaches the supervisor, other than from the keeper.
+pub(crate) enum Message {
+    /// A door's order.
+    Order(Ticket, Command, Caller),
+    /// A door's caller waits no more.
+    CallerGone(Ticket),
+    /// Anything else that happened.
+    Event(Event),
+    /// A run's output is in its log.
+    LogFinished(Finished),
+}
+
+/// The queue is full.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{DEPTH} orders wait already; try again")]
+pub(crate) struct Busy;
+
+/// The end that everybody has.
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    queue: mpsc::SyncSender<Message>,
+    bell: Arc<Bell>,
+}
+
+/// The supervisor's end.
+pub(crate) struct Receiver {
+    queue: mpsc::Receiver<Message>,
+    bell: Arc<Bell>,
+}
+
+/// Wakes the supervisor, once for any number of messages.
+struct Bell {
+    event: EventFd,
+    rung: AtomicBool,
+}
+
+/// Both ends.
+pub(super) fn new() -> io::Result<(Inbox, Receiver)> {
+    let (sender, receiver) = mpsc::sync_channel(DEPTH);
+    let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let bell = Arc::new(Bell { event, rung: AtomicBool::new(false) });
+    let inbox = Inbox { queue: sender, bell: Arc::clone(&bell) };
+    Ok((inbox, Receiver { queue: receiver, bell }))
+}
+
+/// A ticket that was never used.
+pub(crate) fn new_ticket() -> Ticket {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Ticket(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Inbox {
+    /// Hands an order in, unless the queue is full.
+    pub(crate) fn order(&self, command: Command, caller: Caller) -> Result<Ticket, Busy> {
+        let ticket = new_ticket();
+        match self.queue.try_send(Message::Order(ticket, command, caller)) {
+            Ok(()) => {
+                self.bell.ring();
+                Ok(ticket)
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
+        }
+    }
+
+    /// Says something that must not be lost, waiting for room: the supervisor never waits for the sender.
+    pub(crate) fn send(&self, message: Message) {
+        // Without a supervisor the daemon is about to end, and nobody is left to be told.
+        drop(self.queue.send(message));
+        self.bell.ring();
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            // It only fails where the counter is full, and then the bell rings already.
+            self.event.write(1).ok();
+        }
+    }
+}
+
+impl Receiver {
+    /// To be called when the bell rang and before the queue is emptied, so that what comes after rings
+    /// again. The counter is read in any case: a ringer may be between its two steps.
+    pub(super) fn acknowledge(&self) {
+        self.bell.event.read().ok();
+        self.bell.rung.store(false, Ordering::Release);
+    }
+
+    /// The next message, if there is one.
+    pub(super) fn next(&self) -> Option<Message> {
+        self.queue.try_recv().ok()
+    }
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.event.as_fd()
+    }
+}

@@ -1,0 +1,305 @@
+//! The supervisor: the one thread that owns all state of runs.
+//!
+//! It waits for the keeper's messages, for its inbox, for cgroups that become empty and for the next
+//! deadline; never for a disk, a network or a program. What happens is turned into the core's events, and
+//! the core's actions into deeds; nothing is decided here.
+
+mod deeds;
+mod inbox;
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+use keeper::{
+    channel::{Channel, Patience},
+    protocol::{ToDaemon, ToKeeper},
+};
+use logs::LogStore;
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+};
+use units::{
+    Account, Action, Answer, Command, Core, Event, Limits, Order, Origin, RunId, StopHow, Target,
+    Ticket,
+};
+
+pub(crate) use inbox::{Busy, Caller, Inbox, Message};
+
+use crate::{
+    cgroups::{Cgroups, RunCgroup, Watch},
+    clock,
+    handover::{InheritedRun, process_exit},
+    processes::Descendants,
+    spawning::Jobs,
+};
+
+/// epoll's name of the inbox; cgroups have the numbers of their runs, which begin after these.
+const INBOX: u64 = 0;
+/// epoll's name of the keeper's channel.
+const KEEPER: u64 = 1;
+const FIRST_RUN: u64 = 2;
+
+/// How runs are tracked.
+pub(crate) enum Tracking {
+    /// Each in a cgroup.
+    Cgroups(Cgroups),
+    /// By what can be seen in /proc.
+    BestEffort(Descendants),
+}
+
+/// What the supervisor holds for a run; the rest is the core's.
+struct Held {
+    /// Its main process, until its exit is known: only until then it keeps its number.
+    main: i32,
+    /// epoll's name of its cgroup.
+    number: u64,
+    cgroup: Option<RunCgroup>,
+    watch: Option<Watch>,
+    /// Whether somebody wants to know when it is empty.
+    awaited: bool,
+    /// What its cgroup told, until its log is drained too.
+    account: Option<Account>,
+}
+
+/// The supervisor.
+pub(crate) struct Supervisor {
+    core: Core,
+    held: HashMap<RunId, Held>,
+    by_number: HashMap<u64, RunId>,
+    next_number: u64,
+    callers: HashMap<Ticket, Caller>,
+    tracking: Tracking,
+    epoll: Epoll,
+    inbox: inbox::Receiver,
+    keeper: Channel,
+    logs: LogStore,
+    jobs: Jobs,
+    /// Told once when everything has ended.
+    all_ended: Arc<tokio::sync::Notify>,
+    shut_down: Option<Ticket>,
+    actions: Vec<Action>,
+}
+
+/// What a supervisor needs.
+pub(crate) struct Parts {
+    pub(crate) limits: Limits,
+    pub(crate) tracking: Tracking,
+    pub(crate) inbox: inbox::Receiver,
+    pub(crate) keeper: Channel,
+    pub(crate) logs: LogStore,
+    pub(crate) jobs: Jobs,
+    pub(crate) all_ended: Arc<tokio::sync::Notify>,
+}
+
+/// Both ends of a new inbox.
+pub(crate) fn inbox() -> io::Result<(Inbox, inbox::Receiver)> {
+    inbox::new()
+}
+
+impl Supervisor {
+    /// A supervisor that knows of nothing yet.
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&parts.inbox, EpollEvent::new(EpollFlags::EPOLLIN, INBOX))?;
+        epoll.add(&parts.keeper, EpollEvent::new(EpollFlags::EPOLLIN, KEEPER))?;
+        Ok(Self {
+            core: Core::new(parts.limits),
+            held: HashMap::new(),
+            by_number: HashMap::new(),
+            next_number: FIRST_RUN,
+            callers: HashMap::new(),
+            tracking: parts.tracking,
+            epoll,
+            inbox: parts.inbox,
+            keeper: parts.keeper,
+            logs: parts.logs,
+            jobs: parts.jobs,
+            all_ended: parts.all_ended,
+            shut_down: None,
+            actions: Vec::new(),
+        })
+    }
+
+    /// Takes over the runs of earlier daemons; then the keeper may reap again.
+    pub(crate) fn adopt(&mut self, inherited: Vec<InheritedRun>, runs: &std::path::Path) {
+        for run in inherited {
+            deeds::inherit(self, run, runs);
+        }
+        let (tell_orphans, tree) = match &self.tracking {
+            Tracking::Cgroups(cgroups) => (false, cgroups.tree().as_os_str().as_encoded_bytes()),
+            Tracking::BestEffort(_) => (true, &[][..]),
+        };
+        let tree = tree.to_vec();
+        self.tell_keeper(&ToKeeper::Adopted { tell_orphans, tree });
+    }
+
+    /// Supervises until the keeper is gone.
+    pub(crate) fn run(mut self) {
+        loop {
+            let mut events = [EpollEvent::empty(); 64];
+            let ready = match self.epoll.wait(&mut events, self.timeout()) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => continue,
+                Err(why) => {
+                    tracing::error!(%why, "the supervisor cannot wait; the keeper starts the next daemon");
+                    return;
+                }
+            };
+            let ready = events.get(..ready).unwrap_or_default();
+            if ready.iter().any(|event| event.data() == INBOX) {
+                self.inbox.acknowledge();
+            }
+            self.take_inbox();
+            for event in ready {
+                match event.data() {
+                    INBOX => {}
+                    KEEPER if self.take_keeper() => {}
+                    KEEPER => {
+                        tracing::error!("the keeper is gone, and so are the runs' exits; ending");
+                        return;
+                    }
+                    number => self.take_cgroup(number),
+                }
+            }
+            if self.core.next_deadline().is_some_and(|at| at <= clock::now().monotonic) {
+                self.step(Event::Tick);
+            }
+        }
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let Some(at) = self.core.next_deadline() else { return EpollTimeout::NONE };
+        // Rounded up, so that the deadline has passed when we wake.
+        let left = at.saturating_sub(clock::now().monotonic) + Duration::from_nanos(999_999);
+        let milliseconds = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
+        EpollTimeout::try_from(milliseconds).unwrap_or(EpollTimeout::ZERO)
+    }
+
+    fn take_inbox(&mut self) {
+        while let Some(message) = self.inbox.next() {
+            match message {
+                Message::Order(ticket, command, caller) => {
+                    self.callers.insert(ticket, caller);
+                    self.step(Event::Command(ticket, command));
+                }
+                Message::CallerGone(ticket) => {
+                    self.callers.remove(&ticket);
+                    self.step(Event::CallerGone(ticket));
+                }
+                Message::Event(event) => {
+                    if let Event::Spawned { run, pid } = &event {
+                        self.set_main(*run, *pid);
+                    }
+                    self.step(event);
+                }
+                Message::LogFinished(finished) => deeds::log_finished(self, &finished),
+            }
+        }
+    }
+
+    /// Takes the keeper's messages; false where the keeper is gone.
+    fn take_keeper(&mut self) -> bool {
+        loop {
+            let packet = match self.keeper.receive(Patience::Now) {
+                Ok(Some(packet)) => packet,
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return true,
+                Ok(None) | Err(_) => return false,
+            };
+            // What a spawner said before the keeper said this must be known first.
+            self.take_inbox();
+            match ToDaemon::decode(&packet.bytes) {
+                Ok(ToDaemon::Exited { run, pid, exit }) => {
+                    let run = RunId::from_bytes(run);
+                    self.set_main(run, 0);
+                    let empty = deeds::is_empty(self, run);
+                    self.step(Event::MainExited { run, exit: process_exit(exit), empty });
+                    self.tell_keeper(&ToKeeper::Recorded { pid });
+                }
+                Ok(ToDaemon::OrphanReaped) => deeds::look_for_empty(self),
+                Ok(ToDaemon::Refused { run, why }) => self.refused(RunId::from_bytes(run), &why),
+                Ok(ToDaemon::Stop) => self.stop(),
+                Ok(message) => tracing::error!(?message, "the keeper sent a message out of turn"),
+                Err(why) => tracing::error!(%why, "the keeper sent a message that cannot be read"),
+            }
+        }
+    }
+
+    fn take_cgroup(&mut self, number: u64) {
+        let Some(run) = self.by_number.get(&number).copied() else { return };
+        let empty =
+            self.held.get(&run).and_then(|held| held.watch.as_ref()).is_some_and(Watch::is_empty);
+        if empty {
+            deeds::unwatch(self, run);
+            self.step(Event::Emptied { run });
+        }
+    }
+
+    /// The keeper could not hold a run's output; without that a death of ours would cost lines.
+    fn refused(&mut self, run: RunId, why: &str) {
+        tracing::error!(%run, why, "the keeper cannot hold its output; it is killed");
+        let origin = Origin::daemon(&format!("the keeper cannot hold its output: {why}"));
+        let order = Order::Stop { target: Target::Run(run), how: StopHow::Kill };
+        let command = Command { origin, deadline: None, order };
+        self.step(Event::Command(inbox::new_ticket(), command));
+    }
+
+    /// The keeper was told to stop.
+    fn stop(&mut self) {
+        tracing::info!("stopping: every run is told to end");
+        let origin = Origin::daemon("the daemon is stopping");
+        let command = Command { origin, deadline: None, order: Order::ShutDown };
+        let ticket = inbox::new_ticket();
+        self.shut_down = Some(ticket);
+        self.step(Event::Command(ticket, command));
+    }
+
+    fn set_main(&mut self, run: RunId, pid: i32) {
+        if let Some(held) = self.held.get_mut(&run) {
+            held.main = pid;
+        }
+    }
+
+    /// One transition of the core, and its deeds.
+    fn step(&mut self, event: Event) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.core.step(clock::now(), event, &mut actions);
+        for action in actions.drain(..) {
+            deeds::perform(self, action);
+        }
+        // Deeds may have made steps of their own, with a list of their own.
+        self.actions = actions;
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        if self.shut_down == Some(ticket) {
+            if answer == Answer::AllEnded {
+                self.all_ended.notify_one();
+            }
+            return;
+        }
+        let last = !matches!(answer, Answer::Started { .. });
+        if let Some(caller) = self.callers.get(&ticket)
+            && (last || caller.hears_start)
+        {
+            // There is room; that a caller is gone, it says itself.
+            drop(caller.answers.try_send(answer));
+        }
+        if last {
+            self.callers.remove(&ticket);
+        }
+    }
+
+    fn tell_keeper(&self, message: &ToKeeper) {
+        // It takes messages at once; where its channel is full for a moment, we wait for it as for a call.
+        if let Err(why) = self.keeper.send(&message.encode(), &[], Patience::Wait) {
+            tracing::error!(%why, "cannot tell the keeper");
+        }
+    }
+
+    fn watch_number(&mut self, run: RunId) -> u64 {
+        let number = self.next_number;
+        self.next_number = self.next_number.wrapping_add(1).max(FIRST_RUN);
+        self.by_number.insert(number, run);
+        number
+    }
+}

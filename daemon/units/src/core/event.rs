@@ -1,0 +1,138 @@
+//! What the core is told, and what it tells.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    Account, ExitRecord, Origin, ProcessExit, RunId, StartFailure,
+    order::{Answer, Command, Execution, Ticket},
+};
+
+/// The time, read by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Time since some moment in the past, which never goes back.
+    pub monotonic: Duration,
+    /// Nanoseconds since the Unix epoch.
+    pub wall: i64,
+}
+
+/// What the core needs to know once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long the processes that a main process leaves behind may take to end after SIGTERM.
+    pub leftover_timeout: Duration,
+    /// How long a run may take to end when it is told to.
+    pub stop_timeout: Duration,
+    /// How long it may take until the program is executed.
+    pub start_timeout: Duration,
+    /// The bound of [`crate::Order::ShutDown`]; what is left then is killed.
+    pub shut_down_timeout: Duration,
+    /// How many runs may be alive at once.
+    pub live_runs: usize,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody orders something.
+    Command(Ticket, Command),
+    /// The caller of this ticket waits no more.
+    CallerGone(Ticket),
+    /// An earlier daemon's run is there.
+    Inherited {
+        /// What it executes, as far as known.
+        execution: Box<Execution>,
+        /// Who ordered it.
+        started_by: Origin,
+        /// When the program was executed: nanoseconds since the Unix epoch.
+        started_at: i64,
+        /// Its main process; 0 where that is not known.
+        pid: i32,
+        /// How its main process ended, if it has.
+        exit: Option<ProcessExit>,
+        /// Whether no process of it is left.
+        empty: bool,
+    },
+    /// The program has been executed.
+    Spawned {
+        /// The run.
+        run: RunId,
+        /// Its main process.
+        pid: i32,
+    },
+    /// The program could not be executed, and no process is left of the attempt.
+    SpawnFailed {
+        /// The run.
+        run: RunId,
+        /// Why.
+        failure: StartFailure,
+    },
+    /// The main process has ended.
+    MainExited {
+        /// The run.
+        run: RunId,
+        /// How.
+        exit: ProcessExit,
+        /// Whether no process of the run is left.
+        empty: bool,
+    },
+    /// No process of the run is left.
+    Emptied {
+        /// The run.
+        run: RunId,
+    },
+    /// The run's output is in the log, to its last byte, and its usage counted.
+    Settled {
+        /// The run.
+        run: RunId,
+        /// What was counted.
+        account: Account,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make the run's process; [`Event::Spawned`] or [`Event::SpawnFailed`] follows.
+    Spawn {
+        /// What to execute.
+        execution: Box<Execution>,
+        /// Who ordered it.
+        origin: Origin,
+    },
+    /// Send a signal to all processes of the run, and SIGCONT after it.
+    Signal {
+        /// The run.
+        run: RunId,
+        /// The signal.
+        signal: i32,
+    },
+    /// Kill all processes of the run.
+    Kill {
+        /// The run.
+        run: RunId,
+    },
+    /// Say [`Event::Emptied`] when no process of the run is left, each time this is asked.
+    AwaitEmpty {
+        /// The run.
+        run: RunId,
+    },
+    /// Drain the run's output and count its usage; [`Event::Settled`] follows.
+    Settle {
+        /// The run.
+        run: RunId,
+        /// How it ended, for the log.
+        record: Box<ExitRecord>,
+    },
+    /// The run is over: drop all that was held for it.
+    Release {
+        /// The run.
+        run: RunId,
+        /// Its end.
+        record: Arc<ExitRecord>,
+    },
+    /// Answer a caller.
+    Reply(Ticket, Answer),
+}

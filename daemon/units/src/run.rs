@@ -1,0 +1,184 @@
+//! The life of one run.
+//!
+//! A run is one execution of one program: a main process and everything it makes, in a cgroup of its own.
+//!
+//! ```text
+//!            Spawned            MainExited                    Emptied            Settled
+//! Starting ----------> Running ------------> Clearing -----------------> Settling ------> (over)
+//!     |                                          (skipped where nothing is left)  ^
+//!     +---- SpawnFailed ----------------------------------------------------------+
+//! ```
+//!
+//! - *Starting*: the spawner has it. A stop now is remembered and carried out when the program has been
+//!   executed; a start that passes its deadline, or that of the stop, is killed. So is an exit remembered
+//!   that overtakes the spawner's word: only the word tells whether the program was executed.
+//! - *Running*: the main process lives.
+//! - *Clearing*: the main process has ended and has left processes behind.
+//! - *Settling*: no process is left; output is being drained and usage counted.
+//!
+//! What is wanted is apart from what is: a run is wanted up until somebody orders its [`End`], and an end,
+//! once ordered, only ever gets harder: *asked* (a signal, then a deadline), then *killed* (the kernel's
+//! kill, repeated until nothing is left, because where no cgroup holds a run a process may slip away). The
+//! leftovers of a main process that ended by itself are ended in the same way, with a shorter deadline.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use crate::{
+    Account, Cause, ExitRecord, Leftovers, Name, Origin, ProcessExit, ProcessUsage, RunId,
+    StartFailure,
+    order::{Execution, Ticket},
+};
+
+/// SIGTERM's number, which is the same on every Linux (signal(7)).
+pub(crate) const SIGTERM: i32 = 15;
+/// The first pause between two kills; doubled each time, up to [`LONGEST_KILL_PAUSE`].
+pub(crate) const FIRST_KILL_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause between two kills.
+pub(crate) const LONGEST_KILL_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Starting,
+    Running,
+    Clearing,
+    Settling,
+}
+
+/// How far its end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nobody wants it to end.
+    Unwanted,
+    /// It is to get this signal as soon as there is somebody to get it.
+    Pending(i32),
+    /// It has got a signal, lately this one.
+    Asked(i32),
+    /// It has been killed, and will be again after this pause if something is left.
+    Killed(Duration),
+}
+
+/// What tells one execution from another. The words are not kept: they may be megabytes, and a run may
+/// last for months.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) run: RunId,
+    pub(crate) name: Name,
+    pub(crate) anonymous: bool,
+    /// A hash of program and words.
+    fingerprint: u64,
+}
+
+impl Identity {
+    pub(crate) fn of(execution: &Execution) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (&execution.program, &execution.argv).hash(&mut hasher);
+        Self {
+            run: execution.run,
+            name: execution.name.clone(),
+            anonymous: execution.anonymous,
+            fingerprint: hasher.finish(),
+        }
+    }
+
+    /// Whether two requests with one run id mean the same execution. A made-up name differs each time.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let named = self.name == other.name || (self.anonymous && other.anonymous);
+        named && self.fingerprint == other.fingerprint
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) identity: Identity,
+    pub(crate) started_by: Origin,
+    pub(crate) stopped_by: Option<Origin>,
+    pub(crate) stage: Stage,
+    pub(crate) end: End,
+    pub(crate) pid: i32,
+    pub(crate) started_at: i64,
+    pub(crate) exit: Option<ProcessExit>,
+    /// Whether the main process left nothing behind; means something once it has ended.
+    pub(crate) empty: bool,
+    /// When no process was left, as far as is known: nanoseconds since the Unix epoch.
+    pub(crate) gone_at: i64,
+    pub(crate) failure: Option<StartFailure>,
+    /// Whether an earlier daemon made it.
+    pub(crate) inherited: bool,
+    pub(crate) leftovers: Leftovers,
+    /// The one moment at which something is to be done about it, on the monotonic clock.
+    pub(crate) timer: Option<Duration>,
+    /// Who waits for it. Without a caller a run that somebody called is stopped.
+    pub(crate) callers: Vec<Ticket>,
+}
+
+impl Run {
+    /// A run that the spawner is about to get.
+    pub(crate) fn new(identity: Identity, started_by: Origin) -> Self {
+        Self {
+            identity,
+            started_by,
+            stopped_by: None,
+            stage: Stage::Starting,
+            end: End::Unwanted,
+            pid: 0,
+            started_at: 0,
+            exit: None,
+            empty: false,
+            gone_at: 0,
+            failure: None,
+            inherited: false,
+            leftovers: Leftovers::None,
+            timer: None,
+            callers: Vec::new(),
+        }
+    }
+
+    /// The record of its end, when all that can be known is known.
+    pub(crate) fn record(&self, account: Account) -> ExitRecord {
+        let (cause, ended_at, usage) = self.how_it_ended();
+        ExitRecord {
+            run: self.identity.run,
+            name: self.identity.name.clone(),
+            pid: self.pid,
+            cause,
+            // The spawner's word may come later than the end of a short program.
+            started_at: self.started_at.min(ended_at),
+            ended_at,
+            usage,
+            account,
+            leftovers: self.leftovers,
+            started_by: self.started_by.clone(),
+            stopped_by: self.stopped_by.clone(),
+        }
+    }
+
+    fn how_it_ended(&self) -> (Cause, i64, ProcessUsage) {
+        let (ended_at, usage) = self
+            .exit
+            .as_ref()
+            .map_or((self.gone_at, ProcessUsage::default()), |exit| (exit.at, exit.usage));
+        let cause = match (&self.failure, &self.exit) {
+            (Some(failure), _) => Cause::Failed(failure.clone()),
+            // It would have gone on, so how it died of us says nothing about it.
+            (None, Some(exit)) if self.inherited && self.stopped_by.is_some() => {
+                let how = match &exit.cause {
+                    Cause::Exited(status) => format!("exit status {status}"),
+                    Cause::Signalled { signal, .. } => format!("signal {signal}"),
+                    Cause::Failed(failure) => failure.message.clone(),
+                    Cause::Lost(what) => what.clone(),
+                };
+                Cause::Lost(format!("its daemon died, and the next one ended it: {how}"))
+            }
+            (None, Some(exit)) => exit.cause.clone(),
+            (None, None) => {
+                Cause::Lost("its daemon died before its main process was known".to_owned())
+            }
+        };
+        (cause, ended_at, usage)
+    }
+}

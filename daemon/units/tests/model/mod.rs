@@ -1,0 +1,8 @@
+//! What the state machine is tested in and against: a world that carries out what it says, and a judge.
+
+mod facts;
+mod judge;
+mod world;
+
+pub(crate) use judge::Judge;
+pub(crate) use world::{Leaves, Nature, Spawner, World};

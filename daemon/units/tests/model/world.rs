@@ -1,0 +1,290 @@
+//! A machine with programs of every nature, which does what the core says and reports what comes of it,
+//! late, out of order and twice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use units::{
+    Account, Action, Cause, Command, Core, Event, Execution, Limits, Now, Order, Origin, RunId,
+    StartFailure, Ticket,
+};
+
+use super::Judge;
+use crate::making::{by_signal, exit, person};
+
+/// What a spawner does with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spawner {
+    /// It executes the program.
+    Executes,
+    /// It cannot.
+    Fails,
+    /// It hangs until the run is killed.
+    Hangs,
+    /// It never says a word; the run's end is seen when it is killed.
+    Mute,
+}
+
+/// What a main process leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// Nothing.
+    Nothing,
+    /// Processes that end on any signal.
+    Meek,
+    /// Processes that only a kill ends.
+    Stubborn,
+}
+
+/// How a run is to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nature {
+    pub(crate) spawner: Spawner,
+    pub(crate) heeds_signals: bool,
+    pub(crate) leaves: Leaves,
+    /// How many kills it takes, as processes slip away where no cgroup holds them.
+    pub(crate) kills: u8,
+}
+
+#[derive(Debug)]
+struct Program {
+    nature: Nature,
+    /// Whether the spawner is still at it.
+    open: bool,
+    main: bool,
+    rest: bool,
+    /// How often its end was asked for.
+    awaited: usize,
+    killed: u8,
+}
+
+/// The machine, the core that runs it, and the judge.
+pub(crate) struct World {
+    core: Core,
+    pub(crate) judge: Judge,
+    now: Duration,
+    nature: Nature,
+    programs: BTreeMap<RunId, Program>,
+    inherited: BTreeSet<RunId>,
+    pending: Vec<Event>,
+    tickets: u64,
+    pids: i32,
+}
+
+impl World {
+    pub(crate) fn new(limits: Limits, nature: Nature) -> Self {
+        Self {
+            core: Core::new(limits),
+            judge: Judge::new(limits),
+            now: Duration::from_secs(1),
+            nature,
+            programs: BTreeMap::new(),
+            inherited: BTreeSet::new(),
+            pending: Vec::new(),
+            tickets: 0,
+            pids: 100,
+        }
+    }
+
+    /// The wall clock, which knows nothing of the other one, but goes on.
+    pub(crate) fn wall(&self) -> i64 {
+        i64::try_from(self.now.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Gives the next run to be spawned its nature.
+    pub(crate) fn next_is(&mut self, nature: Nature) {
+        self.nature = nature;
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        let now = Now { monotonic: self.now, wall: self.wall() };
+        for action in self.judge.step(&mut self.core, now, event) {
+            self.act(action);
+        }
+    }
+
+    pub(crate) fn order(&mut self, who: &str, within: Option<Duration>, order: Order) {
+        self.tickets += 1;
+        let deadline = within.map(|within| self.now + within);
+        let command = Command { origin: person(who), deadline, order };
+        self.tell(Event::Command(Ticket(self.tickets), command));
+    }
+
+    /// The caller of one of the tickets so far goes.
+    pub(crate) fn caller_goes(&mut self, which: u64) {
+        self.tell(Event::CallerGone(Ticket(1 + which % self.tickets.max(1))));
+    }
+
+    /// An earlier daemon's run turns up; the same one perhaps twice, which then means nothing.
+    pub(crate) fn inherit(&mut self, execution: Execution, pid_known: bool, ended: bool) {
+        let id = execution.run;
+        let leaves = self.nature.leaves != Leaves::Nothing;
+        let program = Program {
+            nature: self.nature,
+            open: false,
+            main: !ended,
+            rest: leaves,
+            awaited: 0,
+            killed: 0,
+        };
+        let empty = ended && !leaves;
+        if self.inherited.insert(id) {
+            self.programs.insert(id, program);
+        }
+        self.pids += 1;
+        self.tell(Event::Inherited {
+            execution: Box::new(execution),
+            started_by: Origin::daemon("before"),
+            started_at: 1,
+            pid: if pid_known { self.pids } else { 0 },
+            exit: (ended && pid_known).then(|| exit(Cause::Exited(3), self.wall())),
+            empty,
+        });
+    }
+
+    /// Time passes.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.tell(Event::Tick);
+    }
+
+    /// Time passes until the core's next deadline, to the nanosecond.
+    pub(crate) fn wait_for_deadline(&mut self) -> bool {
+        let next = self.core.next_deadline();
+        next.into_iter().for_each(|at| self.wait(at.saturating_sub(self.now)));
+        next.is_some()
+    }
+
+    /// One of the things that have happened is reported; perhaps not for the last time.
+    pub(crate) fn report(&mut self, which: usize, again: bool) {
+        let Some(index) = which.checked_rem(self.pending.len()) else { return };
+        let event = self.pending.remove(index);
+        if again {
+            self.pending.push(event.clone());
+        }
+        self.tell(event);
+    }
+
+    /// One of the main processes ends by itself.
+    pub(crate) fn main_ends(&mut self, which: usize, status: u8) {
+        let ids: Vec<RunId> =
+            self.programs.iter().filter(|(_, it)| it.main).map(|(id, _)| *id).collect();
+        let Some(index) = which.checked_rem(ids.len()) else { return };
+        ids.get(index).into_iter().for_each(|id| self.ends(*id, Cause::Exited(status.into())));
+    }
+
+    /// Goes on until nothing is left; programs end by themselves, or only when they are made to.
+    pub(crate) fn finish(&mut self, by_themselves: bool) {
+        if !by_themselves {
+            self.order("the end", None, Order::ShutDown);
+        }
+        for _ in 0..1000 {
+            if self.judge.live.is_empty() && self.judge.unanswered().is_empty() {
+                break;
+            }
+            if by_themselves {
+                self.main_ends(0, 0);
+            }
+            if self.pending.is_empty() {
+                assert!(self.wait_for_deadline() || by_themselves, "stuck: {:?}", self.judge);
+            } else {
+                self.report(0, false);
+            }
+        }
+        assert!(self.judge.live.is_empty(), "never over: {:?}", self.judge.live);
+        assert_eq!(self.judge.unanswered(), []);
+        assert!(self.programs.is_empty(), "not released: {:?}", self.programs);
+        // What is reported again now means nothing.
+        let late: Vec<Event> = self.pending.drain(..).collect();
+        late.into_iter().for_each(|event| self.tell(event));
+        assert!(self.programs.is_empty() && self.core.next_deadline().is_none());
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Spawn { execution, .. } => self.spawn(execution.run),
+            Action::Signal { run, signal } => {
+                let Some(program) = self.programs.get_mut(&run) else { return };
+                let nature = program.nature;
+                if nature.leaves == Leaves::Meek {
+                    program.rest = false;
+                }
+                if program.main && nature.heeds_signals {
+                    self.ends(run, by_signal(signal));
+                }
+                self.say_if_empty(run);
+            }
+            Action::Kill { run } => self.kill(run),
+            Action::AwaitEmpty { run } => {
+                let program = self.programs.get_mut(&run);
+                program.into_iter().for_each(|program| program.awaited += 1);
+                self.say_if_empty(run);
+            }
+            Action::Settle { run, record } => {
+                let account = Account { stdout_total: 7, ..record.account };
+                self.pending.push(Event::Settled { run, account });
+                let program = self.programs.get(&run);
+                let gone = program.is_some_and(|it| !it.main && !it.rest && !it.open);
+                assert!(gone, "{run} is settled, and something of it lives: {program:?}");
+            }
+            Action::Release { run, record } => {
+                assert_eq!(record.account.stdout_total, 7);
+                assert!(self.programs.remove(&run).is_some());
+            }
+            Action::Reply(..) => {}
+        }
+    }
+
+    fn spawn(&mut self, run: RunId) {
+        let nature = self.nature;
+        let made = nature.spawner == Spawner::Executes;
+        let rest = made && nature.leaves != Leaves::Nothing;
+        let open = matches!(nature.spawner, Spawner::Hangs | Spawner::Mute);
+        let program = Program { nature, open, main: made, rest, awaited: 0, killed: 0 };
+        self.programs.insert(run, program);
+        self.pids += 1;
+        match nature.spawner {
+            Spawner::Executes => self.pending.push(Event::Spawned { run, pid: self.pids }),
+            Spawner::Fails => self.fail(run, 203),
+            Spawner::Hangs | Spawner::Mute => {}
+        }
+    }
+
+    fn fail(&mut self, run: RunId, stage: i32) {
+        let failure = StartFailure { stage, errno: 2, message: "it failed".to_owned() };
+        self.pending.push(Event::SpawnFailed { run, failure });
+    }
+
+    fn kill(&mut self, run: RunId) {
+        let Some(program) = self.programs.get_mut(&run) else { return };
+        program.killed = program.killed.saturating_add(1);
+        if program.killed < program.nature.kills {
+            return;
+        }
+        program.rest = false;
+        let open = std::mem::replace(&mut program.open, false);
+        if open && program.nature.spawner == Spawner::Hangs {
+            self.fail(run, 303);
+        } else if open || program.main {
+            self.ends(run, by_signal(9));
+        }
+        self.say_if_empty(run);
+    }
+
+    fn ends(&mut self, run: RunId, cause: Cause) {
+        let at = self.wall();
+        let Some(program) = self.programs.get_mut(&run) else { return };
+        program.main = false;
+        let empty = !program.rest;
+        self.pending.push(Event::MainExited { run, exit: exit(cause, at), empty });
+    }
+
+    fn say_if_empty(&mut self, run: RunId) {
+        if let Some(program) = self.programs.get_mut(&run).filter(|it| !it.main && !it.rest) {
+            let awaited = std::mem::take(&mut program.awaited);
+            self.pending.extend(std::iter::repeat_n(Event::Emptied { run }, awaited));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The probe's actions.
+//!
+//! Output goes to the descriptors themselves: std's buffer would hide when a byte is written.
+
+use std::{
+    env,
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
+    process::Command,
+    time::Duration,
+};
+
+use nix::{
+    poll::{PollTimeout, poll},
+    sys::signal::{SigSet, SigmaskHow, Signal, raise, sigprocmask},
+    unistd::{close, getpid, pause, setsid, write},
+};
+
+use crate::report::report;
+
+/// Does all of them, in order.
+pub(crate) fn perform(words: &[String]) {
+    let mut words = words.iter().map(String::as_str);
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    while let Some(action) = words.next() {
+        let mut word = || words.next().unwrap_or_else(|| panic!("{action} wants a word"));
+        match action {
+            "exit" => std::process::exit(number(word())),
+            "raise" => raise(signal(word())).expect("one may signal oneself"),
+            "ignore" => ignore(signal(word())),
+            "out" => print(io::stdout(), word().as_bytes()),
+            "err" => print(io::stderr(), word().as_bytes()),
+            "line" => print(io::stdout(), format!("{}\n", word()).as_bytes()),
+            "bytes" => repeat(b'x', number(word())),
+            "nuls" => repeat(0, number(word())),
+            "broken" => print(io::stdout(), b"a\xff\xfe\x80b\n"),
+            "numbered" => numbered(word(), number(word())),
+            "close" => close::<i32>(number(word())).expect("it was open"),
+            "say" => add(word(), word()),
+            "append" => add(word(), word()),
+            "mark" => add(word(), &getpid().to_string()),
+            "await" => await_release(word()),
+            "setsid" => drop(setsid().expect("a started child leads no group")),
+            "pause" => loop {
+                pause();
+            },
+            "alloc" => held.push(vec![1; number::<usize>(word()) << 20]),
+            "bomb" => {
+                for _ in 0..number(word()) {
+                    start(&["pause".to_owned()]);
+                }
+            }
+            "start" => start(&block(&mut words)),
+            "report" => print(io::stdout(), format!("{}\n", report()).as_bytes()),
+            unknown => panic!("unknown action {unknown:?}"),
+        }
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> T {
+    word.parse().unwrap_or_else(|_| panic!("{word:?} is not a number that fits"))
+}
+
+fn signal(word: &str) -> Signal {
+    word.parse().unwrap_or_else(|_| panic!("{word:?} is no signal, such as SIGTERM"))
+}
+
+/// Blocked for ever is as deaf as ignored, and needs no unsafe call.
+fn ignore(signal: Signal) {
+    let mut set = SigSet::empty();
+    set.add(signal);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).expect("any signal may be named");
+}
+
+fn print(stream: impl std::os::fd::AsFd, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let count = write(&stream, bytes).unwrap_or_else(|error| {
+            // The reader is gone or the descriptor closed: as a usual program, end quietly.
+            std::process::exit(if error == nix::Error::EPIPE { 141 } else { 74 })
+        });
+        bytes = &bytes[count..];
+    }
+}
+
+fn repeat(byte: u8, count: u64) {
+    let block = vec![byte; 1 << 20];
+    let mut left = count;
+    while left > 0 {
+        let part = left.min(block.len() as u64);
+        print(io::stdout(), &block[..usize::try_from(part).expect("at most a block")]);
+        left -= part;
+    }
+}
+
+fn numbered(path: &str, rate: u64) {
+    let file = File::create(path).expect("the test's folder can be written");
+    let nap = (rate > 0).then(|| {
+        let span = Duration::from_millis((1000 / rate.max(1)).max(1));
+        PollTimeout::try_from(span).expect("a short nap")
+    });
+    for line in 1_u64.. {
+        print(io::stdout(), format!("{line:010}\n").as_bytes());
+        file.write_all_at(format!("{line:010}\n").as_bytes(), 0).expect("the file can be written");
+        if let Some(nap) = nap {
+            // A rate, not a wait for anything.
+            let _ = poll(&mut [], nap);
+        }
+    }
+}
+
+fn add(path: &str, text: &str) {
+    let mut file =
+        OpenOptions::new().append(true).create(true).open(path).expect("it can be written");
+    file.write_all(format!("{text}\n").as_bytes()).expect("it can be written");
+}
+
+fn await_release(path: &str) {
+    // The test holds the other side open, so that this blocks until a byte is there.
+    let mut file = File::open(path).expect("the test made the FIFO");
+    file.read_exact(&mut [0]).expect("one byte is the release");
+}
+
+fn block<'a>(words: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
+    assert_eq!(words.next(), Some("{"), "a block begins with {{");
+    let mut depth = 1;
+    let mut inner = Vec::new();
+    for word in words {
+        depth += i32::from(word == "{") - i32::from(word == "}");
+        if depth == 0 {
+            return inner;
+        }
+        inner.push(word.to_owned());
+    }
+    panic!("a block ends with }}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the probe is a program under observation, not a part of the daemon"
+)]
+#[expect(clippy::zombie_processes, reason = "leaving children behind is what it is for")]
+fn start(words: &[String]) {
+    let program = env::current_exe().expect("/proc is mounted");
+    Command::new(program).args(words).spawn().expect("one more process");
+}

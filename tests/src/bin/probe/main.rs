@@ -1,0 +1,34 @@
+//! A program that misbehaves on request.
+//!
+//! Its arguments are actions, done in order; at the end of them it exits with status 0.
+//!
+//! | Action | What it does |
+//! |---|---|
+//! | `exit N` | exits with this status |
+//! | `raise SIGNAL` | signals itself, with the default disposition (`raise SIGSTOP` stops it) |
+//! | `ignore SIGNAL` | is deaf to it from now on (its children are not: they say so themselves) |
+//! | `out TEXT`, `err TEXT` | prints the text without a newline |
+//! | `line TEXT` | prints the text and a newline |
+//! | `bytes COUNT` | prints that many `x` in large writes |
+//! | `nuls COUNT`, `broken` | prints NULs; bytes that are not UTF-8 |
+//! | `numbered FILE RATE` | prints numbered lines for ever, RATE a second (0: no limit), and keeps in FILE how many it has written |
+//! | `close FD` | closes a descriptor |
+//! | `say FIFO TEXT`, `await FIFO` | writes a line to a FIFO; waits until it is released |
+//! | `append FILE TEXT`, `mark FILE` | adds a line; adds its process id |
+//! | `setsid` | leaves its session |
+//! | `pause` | waits for a signal, for ever |
+//! | `alloc MIB` | takes and touches memory |
+//! | `bomb COUNT` | starts that many children that pause |
+//! | `start { ACTIONS }` | starts a child with these actions and goes on; blocks nest |
+//! | `report` | prints what it finds itself to be, as one line of JSON |
+
+mod actions;
+mod report;
+
+use std::env;
+
+fn main() {
+    let words: Vec<String> =
+        env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+    actions::perform(&words);
+}

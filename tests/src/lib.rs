@@ -1,0 +1,28 @@
+//! The harness: a real daemon in a temporary folder, with its own socket, state and cgroup.
+//!
+//! Invariants: nothing is mocked; every wait has a bound and ends on a condition; whatever a test
+//! started is gone when its [`Daemon`] is dropped, also when the test has panicked.
+
+pub mod binaries;
+pub mod cgroup;
+pub mod daemon;
+pub mod fifo;
+pub mod house;
+pub mod need;
+pub mod options;
+pub mod process;
+pub mod procfs;
+pub mod rpc;
+pub mod run;
+pub mod survive;
+pub mod wait;
+
+pub use daemon::Daemon;
+pub use fifo::Fifo;
+pub use house::House;
+pub use need::Need;
+pub use options::{Options, Tracking};
+pub use process::{Output, Process};
+pub use rpc::{Frame, argv, command};
+pub use run::Run;
+pub use wait::{PATIENCE, eventually};

@@ -1,0 +1,42 @@
+//! What a test needs of the machine. A test that cannot run is reported with the reason, never passed.
+
+use std::{env, path::Path, sync::OnceLock};
+
+use nix::unistd::Uid;
+
+use crate::cgroup::Cage;
+
+/// Something that a machine may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To be root.
+    Root,
+    /// A cgroup v2 hierarchy in which we may make cgroups.
+    Cgroup,
+    /// To be root, with setpriv(1), so that the daemon can be an ordinary user's.
+    OtherUser,
+}
+
+impl Need {
+    /// Why this machine does not have it; none where it does.
+    #[must_use]
+    pub fn missing(self) -> Option<&'static str> {
+        static CGROUP: OnceLock<bool> = OnceLock::new();
+        let root = Uid::effective().is_root();
+        match self {
+            Self::Root => (!root).then_some("skipped: needs root"),
+            Self::Cgroup => (!*CGROUP.get_or_init(|| Cage::make().is_some()))
+                .then_some("skipped: needs a writable cgroup v2"),
+            Self::OtherUser if !root => Some("skipped: needs root, to become another user"),
+            Self::OtherUser => {
+                (!Path::new("/usr/bin/setpriv").exists()).then_some("skipped: needs setpriv")
+            }
+        }
+    }
+
+    /// Whether a lack is a failure: on CI, which is root, no test may skip for want of privileges.
+    #[must_use]
+    pub fn must_be_met() -> bool {
+        env::var("CI").is_ok_and(|ci| ci == "true") && Uid::effective().is_root()
+    }
+}

@@ -1,0 +1,99 @@
+//! What /proc says: the harness trusts it more than any answer of the daemon.
+
+use std::{collections::HashMap, fs, path::PathBuf};
+
+/// A line of /proc/PID/status, without its key.
+#[must_use]
+pub fn field(pid: i32, key: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}
+
+/// Its state letter: R, S, D, T, Z …; none where there is no such process.
+#[must_use]
+pub fn state(pid: i32) -> Option<char> {
+    field(pid, "State")?.chars().next()
+}
+
+/// Whether it is there, and more than a zombie.
+#[must_use]
+pub fn alive(pid: i32) -> bool {
+    !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// Its parent.
+#[must_use]
+pub fn parent(pid: i32) -> Option<i32> {
+    field(pid, "PPid")?.parse().ok()
+}
+
+/// Every process there is.
+#[must_use]
+pub fn all() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The living descendants of a process, itself not among them.
+#[must_use]
+pub fn descendants(ancestor: i32) -> Vec<i32> {
+    let parents: HashMap<i32, i32> =
+        all().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let descends = |mut pid: i32| {
+        while let Some(&above) = parents.get(&pid) {
+            if above == ancestor {
+                return true;
+            }
+            pid = above;
+        }
+        false
+    };
+    parents.keys().copied().filter(|&pid| alive(pid) && descends(pid)).collect()
+}
+
+/// The living processes that carry a run's id in their environment.
+#[must_use]
+pub fn carriers(run_id: &str) -> Vec<i32> {
+    let mark = format!("AURAE_RUN={run_id}");
+    let carries = |&pid: &i32| {
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|all| all.split(|&byte| byte == 0).any(|one| one == mark.as_bytes()))
+    };
+    all().into_iter().filter(|pid| carries(pid) && alive(*pid)).collect()
+}
+
+/// Its place in the cgroup v2 hierarchy, seen from the root of that.
+#[must_use]
+pub fn cgroup(pid: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("0::").map(PathBuf::from))
+}
+
+/// How many descriptors it has open.
+#[must_use]
+pub fn descriptors(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// Its proportional share of memory, in KiB.
+#[must_use]
+pub fn pss_kib(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// How often any of its threads has left or been taken off a processor: once at least per wake-up.
+#[must_use]
+pub fn context_switches(pid: i32) -> u64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let count = |status: String| -> u64 {
+        let switches = |line: &str| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok();
+        status.lines().filter_map(switches).sum()
+    };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok())
+        .map(count)
+        .sum()
+}
