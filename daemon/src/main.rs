@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Some("configure") => configuration::configure(arguments),
         Some("serve") => match serve::serve() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(why) => fail(&format!("the daemon cannot begin: {why}")),
+            Err(why) => fail(&format!("the daemon ends: {why}")),
         },
         _ => fail("this is executed by auraed; run that instead (auraed --help)"),
     }

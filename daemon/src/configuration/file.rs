@@ -193,10 +193,7 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         }
     };
     if let Some(filter) = &arguments.log {
-        check_filter(filter).map_err(|why| ConfigurationError::Wrong {
-            path: PathBuf::from("of the command line, --log"),
-            why,
-        })?;
+        check_filter(filter).map_err(|why| ConfigurationError::Argument { flag: "log", why })?;
     }
     let runtime_dir = absolute(
         arguments.runtime_dir.or(file.system.runtime_dir).unwrap_or_else(|| places.runtime.clone()),

@@ -69,6 +69,14 @@ pub(crate) enum ConfigurationError {
         /// Where and why.
         why: String,
     },
+    /// A value of the command line.
+    #[error("--{flag} is wrong: {why}")]
+    Argument {
+        /// Which flag.
+        flag: &'static str,
+        /// Why.
+        why: String,
+    },
     /// An ordinary user without a home.
     #[error(
         "{0} is not set, so there is no place for the state folder; set it, or give --state-dir"

@@ -18,6 +18,7 @@ pub(crate) fn core() -> Vec<Core> {
         nuls_and_no_newline,
         pid_is_real,
         times_are_nanoseconds,
+        usage_is_the_programs,
         name_is_taken_and_freed,
         name_is_generated,
         one_run_for_two_requests,
@@ -108,6 +109,17 @@ fn times_are_nanoseconds(options: Options) {
         assert!(before <= exit.started_at, "{before} {exit:?}");
         assert!(exit.started_at <= exit.ended_at, "{exit:?}");
         assert!(exit.ended_at <= after, "{exit:?} {after}");
+    });
+}
+
+/// What is told of a program's usage is its own: never the memory of the daemon that it was born sharing.
+fn usage_is_the_programs(options: Options) {
+    let ballast: u64 = 64 << 20;
+    let options = options.environment("AURAED_BALLAST_MIB", "64");
+    Daemon::with(options, |daemon| {
+        let usage = daemon.answer(argv(&["/bin/true"])).exit.unwrap().usage.unwrap();
+        assert!(usage.user_time_ns.is_some() && usage.system_time_ns.is_some(), "{usage:?}");
+        assert!(usage.largest_resident_bytes.is_none_or(|bytes| bytes < ballast), "{usage:?}");
     });
 }
 

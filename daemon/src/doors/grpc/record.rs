@@ -29,7 +29,9 @@ pub(super) fn record(record: &ExitRecord) -> runtime::ExitRecord {
             user_time_ns: account.user_time.or(own(usage.user_time)).map(nanoseconds),
             system_time_ns: account.system_time.or(own(usage.system_time)).map(nanoseconds),
             memory_peak_bytes: account.memory_peak,
-            largest_resident_bytes: own(usage.largest_resident.saturating_mul(1024)),
+            // Unknown: a process is born sharing our memory, and at execve(2) the kernel counts the peak of
+            // that as its own (exec_mmap, setmax_mm_hiwater_rss), so ru_maxrss tells of us.
+            largest_resident_bytes: None,
         }),
         stdout_total: account.stdout_total,
         stderr_total: account.stderr_total,
