@@ -128,10 +128,6 @@ pub(crate) fn process_exit(exit: Exit) -> ProcessExit {
     ProcessExit {
         cause,
         at: exit.seen_at,
-        usage: ProcessUsage {
-            user_time: exit.user_time,
-            system_time: exit.system_time,
-            largest_resident: exit.largest_resident,
-        },
+        usage: ProcessUsage { user_time: exit.user_time, system_time: exit.system_time },
     }
 }

@@ -1,13 +1,17 @@
 //! The daemon that runs, as the keeper sees it: its channels, how far it has come, and what it must not do.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, path::Path, time::Instant};
 
 use keeper::{
     channel::{Channel, Packet, Patience},
-    protocol::{Malformed, Run, ToDaemon, VERSION},
+    protocol::{CHANNELS, Malformed, Run, ToDaemon, VERSION},
 };
 
-use crate::{process, say};
+use crate::{
+    Failure,
+    process::{self, clock},
+    say,
+};
 
 /// How far a daemon has come (the numbers of `protocol`'s module text).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +47,28 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// Executes the next one, with its ends of the channels.
+    pub(crate) fn start(core: &Path) -> Result<Self, Failure> {
+        let pairs = (0..CHANNELS).map(|_| Channel::pair()).collect::<Result<Vec<_>, _>>()?;
+        let (mut ours, theirs): (VecDeque<_>, Vec<_>) = pairs.into_iter().unzip();
+        let theirs = theirs.into_iter().map(Channel::into_descriptor).collect();
+        let arguments = vec!["auraed-core".into(), "serve".into()];
+        let pid = process::start(core, arguments, theirs)?;
+        let control = ours.pop_front().ok_or_else(|| Failure::Untold(String::new()))?;
+        Ok(Self {
+            pid,
+            born: clock(),
+            stage: Stage::Greeting,
+            control,
+            spawners: ours.into(),
+            outbox: VecDeque::new(),
+            told: None,
+            tell_orphans: false,
+            orphans_told: false,
+            stopped: false,
+        })
+    }
+
     /// Ends it for a breach of the protocol; its exit is seen as any other.
     pub(crate) fn end(&self, why: &Breach) {
         if !matches!(why, Breach::Gone) {

@@ -2,7 +2,6 @@
 //! nothing else. No error in here ends it; only an orderly stop does, or a first daemon that cannot begin.
 
 use std::{
-    collections::VecDeque,
     fs,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
@@ -10,8 +9,8 @@ use std::{
 };
 
 use keeper::{
-    channel::{Channel, Packet, Patience},
-    protocol::{CHANNELS, How, Run, ToDaemon, ToKeeper, VERSION},
+    channel::{Packet, Patience},
+    protocol::{How, Run, ToDaemon, ToKeeper, VERSION},
 };
 use nix::{
     errno::Errno,
@@ -194,27 +193,7 @@ impl Keeper {
 
     fn start_daemon(&mut self) {
         self.starts += 1;
-        let attempt = || -> Result<Daemon, Failure> {
-            let pairs = (0..CHANNELS).map(|_| Channel::pair()).collect::<Result<Vec<_>, _>>()?;
-            let (mut ours, theirs): (VecDeque<_>, Vec<_>) = pairs.into_iter().unzip();
-            let theirs = theirs.into_iter().map(Channel::into_descriptor).collect();
-            let arguments = vec!["auraed-core".into(), "serve".into()];
-            let pid = process::start(&self.core, arguments, theirs)?;
-            let control = ours.pop_front().ok_or_else(|| Failure::Untold(String::new()))?;
-            Ok(Daemon {
-                pid,
-                born: clock(),
-                stage: Stage::Greeting,
-                control,
-                spawners: ours.into(),
-                outbox: VecDeque::new(),
-                told: None,
-                tell_orphans: false,
-                orphans_told: false,
-                stopped: false,
-            })
-        };
-        match attempt() {
+        match Daemon::start(&self.core) {
             Ok(daemon) => self.daemon = Some(daemon),
             Err(Failure::Untold(why)) => {
                 say(format_args!("{why}"));

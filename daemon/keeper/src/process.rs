@@ -151,7 +151,7 @@ fn wait_raw(kind: libc::idtype_t, pid: i32, flag: i32) -> Option<Ended> {
         how,
         user_time: microseconds(usage.ru_utime),
         system_time: microseconds(usage.ru_stime),
-        largest_resident: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+        // Not ru_maxrss: a process that was born sharing the daemon's memory has the peak of that in it.
         seen_at: now(),
     };
     Some(Ended { pid, exit })

@@ -51,8 +51,6 @@ pub struct Exit {
     pub user_time: u64,
     /// CPU time in the kernel, of the same: microseconds.
     pub system_time: u64,
-    /// The largest resident set of any of them: KiB.
-    pub largest_resident: u64,
     /// When the keeper saw it: nanoseconds since the Unix epoch.
     pub seen_at: i64,
 }
@@ -387,7 +385,6 @@ impl Writer {
             .i32(exit.status)
             .u64(exit.user_time)
             .u64(exit.system_time)
-            .u64(exit.largest_resident)
             .raw(&exit.seen_at.to_le_bytes())
     }
 
@@ -471,7 +468,6 @@ impl<'a> Reader<'a> {
             status: self.i32()?,
             user_time: self.u64()?,
             system_time: self.u64()?,
-            largest_resident: self.u64()?,
             seen_at: self.array().map(i64::from_le_bytes)?,
         })
     }

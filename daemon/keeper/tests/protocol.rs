@@ -17,15 +17,8 @@ fn names() -> impl Strategy<Value = Vec<String>> {
 
 fn exits() -> impl Strategy<Value = Exit> {
     let how = prop_oneof![Just(How::Exited), Just(How::Killed), Just(How::Dumped)];
-    (any::<i32>(), how, any::<[u64; 3]>(), any::<i64>()).prop_map(|(status, how, used, seen_at)| {
-        Exit {
-            status,
-            how,
-            user_time: used[0],
-            system_time: used[1],
-            largest_resident: used[2],
-            seen_at,
-        }
+    (any::<i32>(), how, any::<[u64; 2]>(), any::<i64>()).prop_map(|(status, how, used, seen_at)| {
+        Exit { status, how, user_time: used[0], system_time: used[1], seen_at }
     })
 }
 

@@ -38,8 +38,6 @@ pub struct ProcessUsage {
     pub user_time: u64,
     /// CPU time in the kernel, in microseconds.
     pub system_time: u64,
-    /// The largest resident set of any of them, in KiB.
-    pub largest_resident: u64,
 }
 
 /// The end of a main process.

@@ -46,7 +46,7 @@ pub(crate) fn person(identity: &str) -> Origin {
 
 /// An end of a main process.
 pub(crate) fn exit(cause: Cause, at: i64) -> ProcessExit {
-    let usage = ProcessUsage { user_time: 1, system_time: 2, largest_resident: 3 };
+    let usage = ProcessUsage { user_time: 1, system_time: 2 };
     ProcessExit { cause, at, usage }
 }
 
