@@ -64,7 +64,7 @@ impl Client {
     pub async fn status(&self) -> Result<StatusResponse, ClientError> {
         let mut observe = self.observe();
         let request = self.request(StatusRequest::default());
-        self.quickly("asking for the status", observe.status(request)).await
+        self.within(QUICK_ANSWER, "asking for the status", observe.status(request)).await
     }
 
     /// Executes a command, waits until it has ended, and gives its output and how it ended. A command that
@@ -97,10 +97,10 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn stop(&self, what: StopRequest) -> Result<StopResponse, ClientError> {
         let name = what.meta.as_ref().map_or(what.run_id.as_str(), |meta| meta.name.as_str());
-        let attempt = format!("stopping {name}");
+        let attempt = format!("stopping {}", named(name));
         let mut runtime = self.runtime();
         let request = self.request(what);
-        self.quickly(&attempt, runtime.stop(request)).await
+        self.within(QUICK_ANSWER, &attempt, runtime.stop(request)).await
     }
 
     /// Reads logs.
@@ -122,7 +122,16 @@ impl Client {
         ObserveClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A request that carries the reason, if there is one.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(reason) = &self.reason {
             request.metadata_mut().insert(REASON_KEY, reason.clone());
@@ -130,18 +139,20 @@ impl Client {
         request
     }
 
-    async fn quickly<T>(
+    /// The answer of a call that is given up after `bound`.
+    pub(crate) async fn within<T>(
         &self,
+        bound: Duration,
         attempt: &str,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, ClientError> {
-        match tokio::time::timeout(QUICK_ANSWER, call).await {
+        match tokio::time::timeout(bound, call).await {
             Ok(answer) => self.answer(attempt, answer),
-            Err(_) => Err(ClientError::Silent { attempt: attempt.to_owned(), bound: QUICK_ANSWER }),
+            Err(_) => Err(ClientError::Silent { attempt: attempt.to_owned(), bound }),
         }
     }
 
-    fn answer<T>(
+    pub(crate) fn answer<T>(
         &self,
         attempt: &str,
         answer: Result<Response<T>, Status>,
@@ -149,6 +160,19 @@ impl Client {
         answer
             .map(Response::into_inner)
             .map_err(|status| ClientError::call(&self.endpoint, attempt, &status))
+    }
+}
+
+/// A name as a message has it. It may be any text, and where it is not one that a daemon would take it must
+/// not bury the rest of the message.
+pub(crate) fn named(name: &str) -> String {
+    const LONGEST: usize = 200;
+    if name.is_empty() {
+        return "\"\"".to_owned();
+    }
+    match name.char_indices().nth(LONGEST).and_then(|(cut, _)| name.get(..cut)) {
+        Some(beginning) => format!("{beginning}…"),
+        None => name.to_owned(),
     }
 }
 
@@ -165,6 +189,14 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
+
+    #[test]
+    fn a_name_of_any_length_leaves_room_for_the_rest() {
+        assert_eq!(named("backup"), "backup");
+        assert_eq!(named(""), "\"\"");
+        assert_eq!(named(&"ä".repeat(200)), "ä".repeat(200));
+        assert_eq!(named(&"ä".repeat(201)), format!("{}…", "ä".repeat(200)));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_daemon_that_says_nothing_is_given_up() {

@@ -52,6 +52,12 @@ pub enum ClientError {
         /// What was tried.
         attempt: String,
     },
+    /// The daemon answered, and what was asked for is not in the answer.
+    #[error("{attempt}: the daemon's answer has nothing in it that this client knows")]
+    Empty {
+        /// What was tried.
+        attempt: String,
+    },
     /// The reason is too long for a header.
     #[error("sending a reason of {length} bytes: at most {} are allowed", reason::LONGEST)]
     ReasonTooLong {
@@ -146,6 +152,7 @@ impl ClientError {
             | Self::Broken { .. }
             | Self::Silent { .. }
             | Self::NoExit { .. }
+            | Self::Empty { .. }
             | Self::ReasonTooLong { .. } => None,
         }
     }

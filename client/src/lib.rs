@@ -2,7 +2,8 @@
 //!
 //! [`Client::connect`] reaches a daemon at an [`Endpoint`]; each call of the API is a method. What goes
 //! wrong is an [`ClientError`] that says what was tried and, as its source, why. The wire is this crate's only
-//! contract with the daemon: it knows nothing else of it, so what it can do any program can.
+//! contract with the daemon: it knows nothing else of it, so what it can do any program can. [`unit_file`] is how
+//! units are written down.
 //!
 //! The binary `aer` beside this library is its first user.
 
@@ -12,9 +13,12 @@ mod error;
 mod logs;
 mod reason;
 mod run;
+mod schedule;
+pub mod unit_file;
 
 pub use client::{Client, QUICK_ANSWER};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ClientError, Obstacle, Refusal};
 pub use logs::{LogSource, LogStream, LogsQuery};
 pub use run::{Frame, RunStream};
+pub use schedule::{DURABLE_ANSWER, ExportStream, Exported, RegistrationStream};

@@ -2,17 +2,20 @@
 //!
 //! - `configure ARGS…` reads command line and configuration for the keeper ([`configuration`]).
 //! - `serve` is the daemon: one [`supervisor`] thread owns all state, two spawner threads make processes
-//!   ([`spawning`]), the log store's thread moves output, and tokio serves the [`doors`].
+//!   ([`spawning`]), the log store's thread moves output, the thread of [`scheduling`] keeps what is enabled, and tokio
+//!   serves the [`doors`].
 
 mod cgroups;
 mod clock;
 mod configuration;
 mod daemon_log;
+mod definition;
 mod doors;
 mod environment;
 mod handover;
 mod processes;
 mod runfile;
+mod scheduling;
 mod serve;
 mod spawning;
 mod supervisor;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::unistd::Pid;
-use spawn::PidFd;
+use spawn::{Delivery, PidFd};
 use units::RunId;
 
 use crate::environment;
@@ -19,11 +19,29 @@ const LOOKS: usize = 16;
 
 /// A run, as its processes are found.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct Wanted<'a> {
     /// What they carry.
     pub(crate) run: RunId,
-    /// Its main process, while no other can have its number; otherwise 0.
-    pub(crate) main: i32,
+    /// Its main process.
+    pub(crate) main: Option<&'a Main>,
+}
+
+/// A run's main process.
+#[derive(Debug)]
+pub(crate) struct Main {
+    /// Its number, which is another's as soon as the keeper has reaped it.
+    pub(crate) pid: i32,
+    /// The process.
+    pub(crate) process: PidFd,
+}
+
+impl Wanted<'_> {
+    /// Whether this number is the main process's, now.
+    fn is_main(&self, pid: i32) -> bool {
+        // A zombie keeps its number and can be signalled; once it is reaped, it cannot.
+        let unreaped = |main: &Main| main.process.signal(0) != Ok(Delivery::Gone);
+        self.main.is_some_and(|main| main.pid == pid && unreaped(main))
+    }
 }
 
 /// Finds processes below the keeper.
@@ -39,18 +57,18 @@ impl Descendants {
     }
 
     /// Whether no process of the run is alive.
-    pub(crate) fn is_empty(&self, wanted: Wanted) -> bool {
+    pub(crate) fn is_empty(&self, wanted: Wanted<'_>) -> bool {
         let (found, certain) = self.find(wanted);
         certain && found.is_empty()
     }
 
     /// Sends a signal to each process of the run, and SIGCONT after it.
-    pub(crate) fn signal(&self, wanted: Wanted, signal: i32) {
+    pub(crate) fn signal(&self, wanted: Wanted<'_>, signal: i32) {
         for pid in self.find(wanted).0 {
             let Ok(process) = PidFd::open(Pid::from_raw(pid)) else { continue };
             // The number may have become another process's since it was found: it is looked at again, now
             // that the descriptor holds it. Only a child of a member may lack the variable.
-            let certain = pid == wanted.main || carries(pid, wanted.run).unwrap_or(false);
+            let certain = wanted.is_main(pid) || carries(pid, wanted.run).unwrap_or(false);
             if !certain && !self.find(wanted).0.contains(&pid) {
                 continue;
             }
@@ -64,7 +82,7 @@ impl Descendants {
     /// The run's living processes, and whether that is certain. Parents are looked at before children, and
     /// a process that vanishes or dies between two looks may have left children to the keeper, whose own
     /// were looked at before: then all is looked at again.
-    fn find(&self, wanted: Wanted) -> (Vec<i32>, bool) {
+    fn find(&self, wanted: Wanted<'_>) -> (Vec<i32>, bool) {
         let mut last = Look::default();
         for _ in 0..LOOKS {
             let look = self.look(wanted);
@@ -77,7 +95,7 @@ impl Descendants {
         (last.members, false)
     }
 
-    fn look(&self, wanted: Wanted) -> Look {
+    fn look(&self, wanted: Wanted<'_>) -> Look {
         let mut look = Look::default();
         let mut seen = HashSet::from([self.keeper, std::process::id().try_into().unwrap_or(0)]);
         let mut open: Vec<(i32, bool)> =
@@ -87,7 +105,7 @@ impl Descendants {
                 continue;
             }
             let member = parent_is_member
-                || pid == wanted.main
+                || wanted.is_main(pid)
                 || look.or_vanished(carries(pid, wanted.run), false);
             if member {
                 look.members.push(pid);

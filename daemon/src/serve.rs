@@ -24,6 +24,11 @@ use crate::{
     handover::{self, Handover},
     processes::Descendants,
     runfile,
+    scheduling::{
+        Location, Schedule,
+        boot::{self, Boot},
+        keeper_instance::KeeperInstance,
+    },
     spawning::{self, Jobs, Setting},
     supervisor::{self, Inbox, Message, Parts, Supervisor, Tracking},
 };
@@ -87,6 +92,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     let instance = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes());
     daemon_log::start(&handover.configuration.log, logs.clone(), instance)
         .map_err(when("starting the log"))?;
+    let schedule = open_schedule(&handover.configuration)?;
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
     let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
@@ -107,10 +113,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
         logs: logs.clone(),
         inbox: inbox.clone(),
     });
-    for channel in spawners {
-        spawning::start(Arc::clone(&setting), jobs.clone(), channel)
-            .map_err(when("starting a spawner thread"))?;
-    }
+    start_spawners(&setting, &jobs, spawners)?;
     let all_ended = Arc::new(tokio::sync::Notify::new());
     let serving = control.try_clone().map_err(when("keeping the channel to the keeper"))?;
     let parts = Parts {
@@ -129,17 +132,30 @@ pub(crate) fn serve() -> Result<(), BeginError> {
         .name("supervisor".to_owned())
         .spawn(move || supervisor.run())
         .map_err(when("starting the supervisor thread"))?;
-    let door = doors::Core { inbox, logs: logs.clone(), environment, identity: Arc::new(identity) };
-    let outcome = run_doors(handover.listener, door, &serving, &all_ended, supervisor);
+    let boot = Boot {
+        runtime_dir: configuration.runtime_dir,
+        keeper: KeeperInstance::of(keeper),
+        inherited: keep,
+    };
+    let identity = Arc::new(identity);
+    let door = doors::Core { inbox, logs: logs.clone(), schedule, environment, identity };
+    let served = Served { listener: handover.listener, door, boot };
+    let outcome = run_doors(served, &serving, &all_ended, supervisor);
     logs.close();
     drop(serving.send(&ToKeeper::Stopped.encode(), &[], Patience::Wait));
     outcome
 }
 
-/// Serves until everything has ended, or the supervisor has.
-fn run_doors(
+/// What is served, and what begins as soon as it is.
+struct Served {
     listener: std::os::unix::net::UnixListener,
     door: doors::Core,
+    boot: Boot,
+}
+
+/// Serves until everything has ended, or the supervisor has.
+fn run_doors(
+    served: Served,
     keeper: &Channel,
     all_ended: &Arc<tokio::sync::Notify>,
     supervisor: std::thread::JoinHandle<()>,
@@ -161,12 +177,15 @@ fn run_doors(
     });
     let outcome = runtime.block_on(async {
         let (closing, closed) = tokio::sync::watch::channel(false);
-        let server = doors::grpc::serve(listener, door, closed).map_err(when("serving gRPC"))?;
+        let Served { listener, door, boot } = served;
+        let server =
+            doors::grpc::serve(listener, door.clone(), closed).map_err(when("serving gRPC"))?;
         let server = tokio::spawn(server);
         keeper
             .send(&ToKeeper::Serving.encode(), &[], Patience::Wait)
             .map_err(when("telling the keeper"))?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+        tokio::spawn(boot::boot(door, boot));
         tokio::select! {
             () = all_ended.notified() => {}
             () = supervisor_ended.notified() => {
@@ -187,10 +206,28 @@ fn run_doors(
     outcome
 }
 
+fn start_spawners(
+    setting: &Arc<Setting>,
+    jobs: &Jobs,
+    channels: Vec<Channel>,
+) -> Result<(), BeginError> {
+    for channel in channels {
+        spawning::start(Arc::clone(setting), jobs.clone(), channel)
+            .map_err(when("starting a spawner thread"))?;
+    }
+    Ok(())
+}
+
 fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, BeginError> {
     let finished = move |finished| inbox.send(Message::LogFinished(finished));
     LogStore::open(&configuration.state_dir.join("logs"), Box::new(finished))
         .map_err(|why| BeginError::Logs { why })
+}
+
+fn open_schedule(configuration: &Configuration) -> Result<Schedule, BeginError> {
+    let folder = configuration.state_dir.join("schedule");
+    let location = Location { folder, scratch: configuration.runtime_dir.clone() };
+    Schedule::start(location).map_err(when("starting the thread of the schedule"))
 }
 
 fn limits(configuration: &Configuration, hard_limit: u64) -> Limits {

@@ -23,8 +23,10 @@ use keeper::{
 };
 use logs::{Attach, LogName, LogStore};
 use nix::errno::Errno;
-use spawn::{Method, NotFound, OpenFilesLimit, Parentage, Plan, PlanInput, Spawner, Stage};
-use units::{Event, Execution, Origin, RunId, StartFailure};
+use spawn::{
+    Method, NotFound, OpenFilesLimit, Parentage, Plan, PlanInput, Spawned, Spawner, Stage,
+};
+use units::{Event, Execution, ExitRecord, Origin, StartFailure};
 
 use crate::{
     cgroups::RunCgroup,
@@ -47,8 +49,8 @@ pub(crate) enum Job {
     },
     /// Remove what is left of a run that is over.
     Remove {
-        /// The run.
-        run: RunId,
+        /// How it ended.
+        record: Arc<ExitRecord>,
         /// Where it lived.
         cgroup: Option<RunCgroup>,
     },
@@ -112,7 +114,7 @@ pub(crate) fn start(setting: Arc<Setting>, jobs: Jobs, channel: Channel) -> io::
                 Job::Spawn { execution, origin, cgroup } => {
                     thread.spawn(&execution, &origin, cgroup.as_ref());
                 }
-                Job::Remove { run, cgroup } => thread.remove(run, cgroup.as_ref()),
+                Job::Remove { record, cgroup } => thread.remove(&record, cgroup.as_ref()),
             }
         }
     })?;
@@ -136,11 +138,14 @@ impl Thread {
     fn spawn(&mut self, execution: &Execution, origin: &Origin, cgroup: Option<&RunCgroup>) {
         let run = execution.run;
         match self.make(execution, origin, cgroup) {
-            Ok(pid) => {
+            Ok(Spawned { pid, pidfd }) => {
+                let pid = pid.as_raw();
                 self.setting.logs.started(run, pid, clock::wall()).ok();
                 // The supervisor first: what the keeper says of this process must find it known there.
-                self.setting.inbox.send(Message::Event(Event::Spawned { run, pid }));
+                self.setting.inbox.send(Message::Spawned { run, pid, process: pidfd });
                 self.tell(&ToKeeper::Spawned { run: run.to_bytes(), pid });
+                let Execution { name, comment, .. } = execution;
+                tracing::debug!(%run, %name, pid, comment, by = %origin, "started");
             }
             Err((failure, pid)) => {
                 self.tell(&ToKeeper::NotSpawned { run: run.to_bytes(), pid });
@@ -151,13 +156,19 @@ impl Thread {
 
     /// Removes what is left, and last of all lets the keeper forget the run: should we die before its end is
     /// in its log, the next daemon learns of it.
-    fn remove(&self, run: RunId, cgroup: Option<&RunCgroup>) {
+    fn remove(&self, record: &ExitRecord, cgroup: Option<&RunCgroup>) {
+        let run = record.run;
         if let Some(cgroup) = cgroup {
             cgroup.remove();
         }
         self.setting.logs.await_written(run);
         runfile::remove(&self.setting.runs, run);
         self.tell(&ToKeeper::Release { run: run.to_bytes() });
+        let ExitRecord { name, pid, cause, comment, stopped_by, .. } = record;
+        match stopped_by {
+            Some(by) => tracing::info!(%run, %name, pid, comment, %cause, %by, "ended by order"),
+            None => tracing::debug!(%run, %name, pid, comment, %cause, "ended"),
+        }
     }
 
     /// A keeper that is gone takes us along: the supervisor sees it.
@@ -170,7 +181,7 @@ impl Thread {
         execution: &Execution,
         origin: &Origin,
         cgroup: Option<&RunCgroup>,
-    ) -> Result<i32, (StartFailure, i32)> {
+    ) -> Result<Spawned, (StartFailure, i32)> {
         let run = execution.run;
         let program = find(&execution.program).map_err(nothing_made)?;
         let (stdout_reader, stdout) = io::pipe().map_err(|why| nothing_made(pipes(&why)))?;
@@ -200,7 +211,7 @@ impl Thread {
             .plan(execution, &program, stdout.into(), stderr.into(), cgroup_folder)
             .map_err(nothing_made)?;
         match self.spawner.spawn(&plan, Parentage::Sibling) {
-            Ok(spawned) => Ok(spawned.pid.as_raw()),
+            Ok(spawned) => Ok(spawned),
             Err(why) => {
                 let pid = why.pid.map_or(0, nix::unistd::Pid::as_raw);
                 let sentence = if why.stage == Stage::Exec {
@@ -250,7 +261,7 @@ impl Thread {
         let input = PlanInput {
             program: program.map_err(|why| invalid(why.to_string()))?,
             argv,
-            environment: self.setting.environment.assignments(execution.run),
+            environment: self.setting.environment.assignments(execution.run, &execution.comment),
             stdin: stdin.into(),
             stdout,
             stderr,

@@ -21,7 +21,7 @@ use crate::{
     options::Options,
     process::{Output, Process},
     procfs,
-    wait::{PATIENCE, holds_within},
+    wait::{PATIENCE, eventually, holds_within},
 };
 
 /// A real `auraed` and all below it. Everything it started is gone when it is dropped.
@@ -104,6 +104,93 @@ impl Daemon {
     #[must_use]
     pub fn log(&self) -> String {
         self.keeper.log()
+    }
+
+    /// Kills keeper and daemon at once, as nothing but a loss of power does, and ends what they leave.
+    ///
+    /// # Panics
+    /// Where something of it cannot be ended.
+    #[track_caller]
+    pub fn crash(&mut self) {
+        let orphans = procfs::descendants(self.keeper());
+        let (daemons, others): (Vec<i32>, Vec<i32>) =
+            orphans.into_iter().partition(|&pid| procfs::command(pid) == "auraed-core");
+        self.signal(Signal::SIGKILL);
+        for pid in daemons.iter().chain(&others) {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        self.has_ended();
+        let ended = holds_within(PATIENCE, || {
+            // Process by process: some kernels make nothing in a cgroup that was killed as a whole.
+            let mut left: Vec<i32> =
+                self.house.cage.as_ref().map(crate::cgroup::Cage::processes).unwrap_or_default();
+            for run in self.runs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                left.extend(procfs::carriers(run));
+            }
+            left.extend(daemons.iter().chain(&others));
+            left.retain(|&pid| !procfs::gone(pid));
+            for &pid in &left {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            left.is_empty()
+        });
+        assert!(ended, "what the daemon left could not be ended");
+    }
+
+    /// Stops it in order, and keeps its house.
+    ///
+    /// # Panics
+    /// Where it does not end with status 0.
+    #[track_caller]
+    pub fn shut_down(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.keeper.end_within(PATIENCE).expect("the keeper ends when it is told to");
+        assert!(status.success(), "the keeper ended with {status}:\n{}", self.log());
+        self.has_ended();
+    }
+
+    /// Starts another keeper in the same house, after [`Daemon::crash`] or [`Daemon::shut_down`].
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.launch_again();
+        assert!(self.becomes_ready(), "the daemon did not become ready:\n{}", self.log());
+    }
+
+    /// The same, without waiting for anything.
+    pub fn launch_again(&mut self) {
+        self.keeper = self.house.launch(self.house.auraed());
+    }
+
+    /// Stops it in order and starts another keeper: what a boot is to the daemon.
+    ///
+    /// # Panics
+    /// Where either fails.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.shut_down();
+        self.start_again();
+    }
+
+    /// Kills the daemon, not the keeper, and waits for the next.
+    ///
+    /// # Panics
+    /// Where none comes.
+    #[track_caller]
+    pub fn replace(&self) {
+        let before = self.status().daemon_pid;
+        kill(Pid::from_raw(before), Signal::SIGKILL).expect("the daemon lives");
+        eventually("the keeper starts another daemon", || {
+            self.status_if_there().is_some_and(|status| status.daemon_pid != before)
+        });
+    }
+
+    /// Takes the notice of the keeper's end, so that it is not taken for that of the next one.
+    #[track_caller]
+    fn has_ended(&self) {
+        assert!(self.notice("X_ENDED=1", PATIENCE).is_some(), "the keeper's end was not noticed");
     }
 
     /// Signals the keeper.

@@ -11,6 +11,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 use crate::{
     binaries,
     cgroup::{self, Cage},
+    mount::Mount,
     options::{Options, Tracking},
     process::{Output, Process},
     procfs,
@@ -34,7 +36,11 @@ pub struct House {
     base: Option<PathBuf>,
     binaries: PathBuf,
     notify: UnixDatagram,
+    /// Dropped before the folder, which cannot be removed with anything mounted in it.
+    mounts: Mutex<Vec<Mount>>,
     folder: TempDir,
+    /// The runtime folder is in here: in memory, as /run is.
+    memory: TempDir,
 }
 
 impl House {
@@ -47,6 +53,7 @@ impl House {
         // Short: a socket's path has at most 107 bytes.
         let folder =
             tempfile::Builder::new().prefix("aurae-").tempdir().expect("a temporary folder");
+        let memory = in_memory();
         let inside = folder.path();
         fs::set_permissions(inside, Permissions::from_mode(0o755)).expect("it is ours");
         let notify = UnixDatagram::bind(inside.join("notify")).expect("a socket in our folder");
@@ -62,7 +69,9 @@ impl House {
         };
         let cage = if options.uncaged { None } else { Cage::make() };
         if let Some(uid) = options.uid {
-            chown(inside, Some(uid), Some(uid)).expect("root may give files away");
+            for folder in [inside, memory.path()] {
+                chown(folder, Some(uid), Some(uid)).expect("root may give files away");
+            }
         }
         if options.delegated {
             let cage = cage.as_ref().expect("a test of delegation needs a cgroup");
@@ -72,7 +81,8 @@ impl House {
         let base = cgroup::mount()
             .zip(procfs::cgroup("self"))
             .map(|(mount, own)| mount.join(own.strip_prefix("/").unwrap_or(&own)).join(&parent));
-        let house = Self { options, cage, base, binaries, notify, folder };
+        let mounts = Mutex::default();
+        let house = Self { options, cage, base, binaries, notify, mounts, folder, memory };
         fs::write(house.config(), house.configuration(&parent)).expect("our folder");
         house
     }
@@ -104,7 +114,7 @@ impl House {
     /// The runtime folder, which holds the socket.
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {
-        self.path().join("run")
+        self.memory.path().join("run")
     }
 
     /// The configuration file.
@@ -117,6 +127,19 @@ impl House {
     #[must_use]
     pub fn binary(&self, name: &str) -> String {
         self.binaries.join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Keeps a mount until the house is gone, or [`House::unmount`].
+    pub fn keep(&self, mount: Mount) {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).push(mount);
+    }
+
+    /// Undoes every mount that was kept, the last one first.
+    pub fn unmount(&self) {
+        let mut mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(mount) = mounts.pop() {
+            drop(mount);
+        }
     }
 
     fn configuration(&self, parent: &str) -> String {
@@ -268,4 +291,12 @@ impl Drop for House {
             eprintln!("the cgroup {} could not be removed", base.display());
         }
     }
+}
+
+/// A temporary folder where a machine has /run: in memory, if this one has such a place.
+fn in_memory() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    let open = Permissions::from_mode(0o755);
+    builder.prefix("aurae-").permissions(open);
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a temporary folder")
 }

@@ -8,12 +8,15 @@ pub mod cgroup;
 pub mod daemon;
 pub mod fifo;
 pub mod house;
+pub mod mount;
 pub mod need;
 pub mod options;
 pub mod process;
 pub mod procfs;
 pub mod rpc;
 pub mod run;
+pub mod schedule;
+pub mod storm;
 pub mod survive;
 pub mod wait;
 

@@ -4,7 +4,7 @@ use std::{env, path::Path, sync::OnceLock};
 
 use nix::unistd::Uid;
 
-use crate::cgroup::Cage;
+use crate::{cgroup::Cage, mount};
 
 /// Something that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Need {
     Cgroup,
     /// To be root, with setpriv(1), so that the daemon can be an ordinary user's.
     OtherUser,
+    /// To be root, and allowed to mount.
+    Mounts,
 }
 
 impl Need {
@@ -22,6 +24,7 @@ impl Need {
     #[must_use]
     pub fn missing(self) -> Option<&'static str> {
         static CGROUP: OnceLock<bool> = OnceLock::new();
+        static MOUNTS: OnceLock<bool> = OnceLock::new();
         let root = Uid::effective().is_root();
         match self {
             Self::Root => (!root).then_some("skipped: needs root"),
@@ -31,6 +34,8 @@ impl Need {
             Self::OtherUser => {
                 (!Path::new("/usr/bin/setpriv").exists()).then_some("skipped: needs setpriv")
             }
+            Self::Mounts => (!root || !*MOUNTS.get_or_init(mount::allowed))
+                .then_some("skipped: needs root, and to be allowed to mount"),
         }
     }
 

@@ -22,6 +22,13 @@ pub fn alive(pid: i32) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
 }
 
+/// Whether nothing of it is left that could hold a file: its first thread may be a zombie while others still end.
+#[must_use]
+pub fn gone(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    !alive(pid) && threads <= 1
+}
+
 /// Its parent.
 #[must_use]
 pub fn parent(pid: i32) -> Option<i32> {
@@ -63,6 +70,13 @@ pub fn carriers(run_id: &str) -> Vec<i32> {
     all().into_iter().filter(|pid| carries(pid) && alive(*pid)).collect()
 }
 
+/// The name of its program, cut to 15 bytes by the kernel; empty where there is no such process.
+#[must_use]
+pub fn command(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
 /// Its place in the cgroup v2 hierarchy, seen from the root of that.
 #[must_use]
 pub fn cgroup(pid: &str) -> Option<PathBuf> {
@@ -87,13 +101,22 @@ pub fn pss_kib(pid: i32) -> Option<u64> {
 /// How often any of its threads has left or been taken off a processor: once at least per wake-up.
 #[must_use]
 pub fn context_switches(pid: i32) -> u64 {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
-    let count = |status: String| -> u64 {
+    context_switches_by_thread(pid).into_iter().map(|(_, switches)| switches).sum()
+}
+
+/// The same of each thread, by the thread's name.
+#[must_use]
+pub fn context_switches_by_thread(pid: i32) -> Vec<(String, u64)> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let count = |status: &str| -> u64 {
         let switches = |line: &str| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok();
         status.lines().filter_map(switches).sum()
     };
     threads
         .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok())
-        .map(count)
-        .sum()
+        .map(|status| {
+            let name = status.lines().find_map(|line| line.strip_prefix("Name:"));
+            (name.unwrap_or_default().trim().to_owned(), count(&status))
+        })
+        .collect()
 }

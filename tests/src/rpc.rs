@@ -3,7 +3,7 @@
 use api::{
     meta::AuraeMeta,
     observe::{
-        GetSubProcessStreamRequest, LogChannelType, LogItem, LogsRequest, StatusRequest,
+        GetSubProcessStreamRequest, LogChannelType, LogChunk, LogItem, LogsRequest, StatusRequest,
         StatusResponse, logs_request::Source, observe_client::ObserveClient,
     },
     runtime::{
@@ -78,6 +78,20 @@ pub struct Logged {
     pub cursor: String,
     /// How many gaps were told.
     pub gaps: usize,
+    /// The runs that printed it, each once, in the order of their first bytes.
+    pub runs: Vec<String>,
+}
+
+impl Logged {
+    fn add(&mut self, chunk: LogChunk) {
+        match chunk.channel() {
+            LogChannelType::ChannelStdout => self.stdout.extend(&chunk.data),
+            LogChannelType::ChannelStderr => self.stderr.extend(&chunk.data),
+        }
+        if !self.runs.contains(&chunk.run_id) {
+            self.runs.push(chunk.run_id);
+        }
+    }
 }
 
 impl Daemon {
@@ -231,12 +245,7 @@ impl Daemon {
             let mut stream = client.logs(request).await?.into_inner();
             let mut logged = Logged::default();
             while let Some(batch) = stream.message().await? {
-                for chunk in batch.chunks {
-                    match chunk.channel() {
-                        LogChannelType::ChannelStdout => logged.stdout.extend(chunk.data),
-                        LogChannelType::ChannelStderr => logged.stderr.extend(chunk.data),
-                    }
-                }
+                batch.chunks.into_iter().for_each(|chunk| logged.add(chunk));
                 logged.gaps += usize::from(batch.gap.is_some());
                 logged.exit = batch.exit.or(logged.exit);
                 if !batch.cursor.is_empty() {

@@ -12,14 +12,19 @@
 
 mod exec;
 mod interrupts;
+mod mistakes;
 mod peer;
+mod schedule;
+mod schedule_peer;
+mod units;
 mod verbs;
 mod without_a_daemon;
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, Output, Stdio},
+    thread,
 };
 
 use api::runtime::{ExitRecord, RunFrame, RunStarted, exit_record::Cause, run_frame::Frame};
@@ -57,6 +62,21 @@ pub(crate) fn aer_at(peer: &Peer, arguments: &[&str]) -> Command {
 
 pub(crate) fn run(peer: &Peer, arguments: &[&str]) -> Output {
     aer_at(peer, arguments).output().unwrap()
+}
+
+/// aer that is given this on standard input.
+pub(crate) fn run_with(peer: &Peer, arguments: &[&str], input: &[u8]) -> Output {
+    let mut aer = aer_at(peer, arguments);
+    aer.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = aer.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // It need not read all of what it refuses.
+            stdin.write_all(input).ok();
+        });
+        child.wait_with_output().unwrap()
+    })
 }
 
 pub(crate) fn status(output: &Output) -> i32 {

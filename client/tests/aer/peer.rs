@@ -20,13 +20,17 @@ use api::{
         run_frame::Frame,
         runtime_server::{Runtime, RuntimeServer},
     },
+    schedule::{
+        ExportItem, ImportResponse, Registration, RepairResponse, Selection,
+        schedule_executable_server::ScheduleExecutableServer, schedule_server::ScheduleServer,
+    },
 };
 use tempfile::{TempDir, tempdir};
 use tokio::{net::UnixListener, sync::broadcast};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
-use crate::{exit, frame};
+use crate::{exit, frame, schedule_peer::Changing};
 
 /// How long a test waits for what must happen.
 const SOON: Duration = Duration::from_secs(20);
@@ -59,6 +63,16 @@ pub(crate) struct Script {
     pub(crate) status: StatusResponse,
     /// What Logs streams.
     pub(crate) batches: Vec<LogBatch>,
+    /// What List streams; Show answers the first that has the name.
+    pub(crate) registrations: Vec<Registration>,
+    /// What Export streams.
+    pub(crate) items: Vec<ExportItem>,
+    /// What Import answers.
+    pub(crate) import: ImportResponse,
+    /// What Repair answers.
+    pub(crate) repair: RepairResponse,
+    /// What a change of a name is refused with.
+    pub(crate) refused: Vec<(&'static str, Status)>,
 }
 
 impl Default for Script {
@@ -69,6 +83,11 @@ impl Default for Script {
             answer: ExecutableStatus::default(),
             status: StatusResponse::default(),
             batches: Vec::new(),
+            registrations: Vec::new(),
+            items: Vec::new(),
+            import: ImportResponse::default(),
+            repair: RepairResponse::default(),
+            refused: Vec::new(),
         }
     }
 }
@@ -76,6 +95,12 @@ impl Default for Script {
 /// What the peer was asked.
 #[derive(Debug)]
 pub(crate) enum Asked {
+    Change(Changing, Executable, Option<String>),
+    List(Selection),
+    Show(String),
+    Export,
+    Import(Vec<Registration>),
+    Repair,
     Execute(Executable, Option<String>),
     Stop(StopRequest),
     Logs(LogsRequest),
@@ -104,7 +129,9 @@ impl Peer {
         };
         let server = Server::builder()
             .add_service(RuntimeServer::from_arc(Arc::clone(&voice)))
-            .add_service(ObserveServer::from_arc(voice));
+            .add_service(ObserveServer::from_arc(Arc::clone(&voice)))
+            .add_service(ScheduleServer::from_arc(Arc::clone(&voice)))
+            .add_service(ScheduleExecutableServer::from_arc(voice));
         runtime.spawn(server.serve_with_incoming(listener));
         Self { _folder: folder, socket, asked: receiver, runtime: Some(runtime) }
     }
@@ -137,21 +164,25 @@ impl Drop for Peer {
     }
 }
 
-struct Voice {
-    script: Script,
+pub(crate) struct Voice {
+    pub(crate) script: Script,
     asked: Mutex<mpsc::SyncSender<Asked>>,
     stops: broadcast::Sender<StopRequest>,
 }
 
 impl Voice {
-    fn note(&self, asked: Asked) {
+    pub(crate) fn note(&self, asked: Asked) {
         self.asked.lock().unwrap().send(asked).ok();
     }
 
     fn note_execute(&self, request: Request<Executable>) {
-        let reason = request.metadata().get(REASON_KEY).map(|value| value.to_str().unwrap().into());
+        let reason = reason(&request);
         self.note(Asked::Execute(request.into_inner(), reason));
     }
+}
+
+pub(crate) fn reason<T>(request: &Request<T>) -> Option<String> {
+    request.metadata().get(REASON_KEY).map(|value| value.to_str().unwrap().into())
 }
 
 #[tonic::async_trait]

@@ -58,9 +58,17 @@ fn status_tells_health_by_its_exit_status() {
 #[test]
 fn a_closed_pipe_is_no_panic_and_no_complaint() {
     let peer = node(true);
-    for arguments in
-        [&["status"][..], &["-o", "json", "status"], &["completions", "bash"], &["--help"]]
-    {
+    for arguments in [
+        &["status"][..],
+        &["-o", "json", "status"],
+        &["completions", "bash"],
+        &["--help"],
+        &["enable", "a", "--", "b"],
+        &["disable", "a", "b"],
+        &["list"],
+        &["schedule", "export"],
+        &["schedule", "repair"],
+    ] {
         let mut aer = Running::start(&peer, arguments);
         aer.stdout = None;
         let (status, complaint) = aer.ended();

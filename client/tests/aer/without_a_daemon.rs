@@ -15,7 +15,20 @@ use crate::{aer, complaint, status};
 
 #[test]
 fn a_missing_socket_is_named_with_what_to_do() {
-    for (verb, wanted) in [(&["status"][..], 1), (&["logs", "x"], 1), (&["exec", "--", "x"], 125)] {
+    for (verb, wanted) in [
+        (&["status"][..], 1),
+        (&["logs", "x"], 1),
+        (&["exec", "--", "x"], 125),
+        (&["enable", "x", "--", "y"], 1),
+        (&["enable", "-f", "/nonexistent/x.toml"], 1),
+        (&["disable", "x", "y"], 1),
+        (&["destroy", "x", "y"], 1),
+        (&["list"], 1),
+        (&["show", "x"], 1),
+        (&["schedule", "export"], 1),
+        (&["schedule", "import", "/nonexistent/x.toml"], 1),
+        (&["schedule", "repair"], 1),
+    ] {
         let output = aer(["--socket", "/nonexistent/x.sock"]).args(verb).output().unwrap();
         assert_eq!(status(&output), wanted);
         assert_eq!(

@@ -36,10 +36,8 @@ pub(crate) struct Daemon {
     pub(crate) stage: Stage,
     pub(crate) control: Channel,
     pub(crate) spawners: Vec<Channel>,
-    /// Bounded by the runs at its beginning, one exit at a time, and one word each of the rest.
+    /// Bounded by the runs, each of which is inherited once and exits once, and one word each of the rest.
     pub(crate) outbox: VecDeque<Outgoing>,
-    /// The main process whose exit was told and is not recorded yet: it stays a zombie.
-    pub(crate) told: Option<i32>,
     pub(crate) tell_orphans: bool,
     pub(crate) orphans_told: bool,
     /// It said that everything has ended.
@@ -62,7 +60,6 @@ impl Daemon {
             control,
             spawners: ours.into(),
             outbox: VecDeque::new(),
-            told: None,
             tell_orphans: false,
             orphans_told: false,
             stopped: false,

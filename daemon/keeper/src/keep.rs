@@ -69,6 +69,8 @@ pub(crate) struct Keeper {
     tree: PathBuf,
     /// The bound of an orderly end that has begun.
     stopping: Option<Instant>,
+    /// A zombie waits until a spawner thread says whose it is.
+    unattributed: bool,
 }
 
 impl Keeper {
@@ -100,6 +102,7 @@ impl Keeper {
             ever_served: false,
             tree: PathBuf::new(),
             stopping: None,
+            unattributed: false,
         })
     }
 
@@ -222,13 +225,11 @@ impl Keeper {
             return false;
         }
         let Some(mut daemon) = self.daemon.take() else { return false };
-        let told = daemon.told;
         let taken = self.take_channels(&mut daemon, ready);
         let changes = taken.unwrap_or_else(|why| {
             daemon.end(&why);
             true
         });
-        let changes = changes || daemon.told != told;
         self.daemon = Some(daemon);
         changes
     }
@@ -240,7 +241,7 @@ impl Keeper {
         for (index, _) in spawners.iter().enumerate().filter(|(_, ready)| **ready) {
             known |= self.take_spawner(daemon, index)?;
         }
-        Ok(adopted | known)
+        Ok(adopted | (known && self.unattributed))
     }
 
     /// Whether the daemon says that reaping may go on.
@@ -263,13 +264,6 @@ impl Keeper {
                     // Once: a service is ready for good, whichever daemon serves.
                     if !std::mem::replace(&mut self.ever_served, true) {
                         self.notify.tell("READY=1");
-                    }
-                }
-                ToKeeper::Recorded { pid } => {
-                    if daemon.told == Some(pid) {
-                        daemon.told = None;
-                        self.runs.forget_pid(pid);
-                        process::reap(pid);
                     }
                 }
                 ToKeeper::Stopped => daemon.stopped = true,
@@ -308,7 +302,6 @@ impl Keeper {
                 ToKeeper::Hello { .. }
                 | ToKeeper::Adopted { .. }
                 | ToKeeper::Serving
-                | ToKeeper::Recorded { .. }
                 | ToKeeper::Stopped => return Err(Breach::Channel),
             }
         }
@@ -381,19 +374,19 @@ impl Keeper {
         }
     }
 
-    /// Looks at what has ended: peek, attribute, tell, and reap when it is recorded.
+    /// Looks at what has ended: peek, attribute, note, tell, reap. The exit stays in the table until the run is
+    /// released, so that no daemon's death can lose it.
     fn take_exits(&mut self) -> Result<(), Failure> {
         loop {
-            // By its number first: an exit that waits to be recorded would hide it from a peek at any.
+            // By its number first: a zombie that cannot be attributed yet would hide it from a peek at any.
             if let Some(pid) = self.daemon.as_ref().map(|daemon| daemon.pid)
                 && let Some(ended) = process::reap(pid)
             {
                 self.daemon_died(&ended)?;
             }
-            if let Some(daemon) = &self.daemon
-                // A pid must not be used again before the next daemon has opened its pidfds.
-                && (daemon.stage < Stage::Adopted || daemon.told.is_some())
-            {
+            self.unattributed = false;
+            // A pid must not be used again before the next daemon has opened its pidfds.
+            if self.daemon.as_ref().is_some_and(|daemon| daemon.stage < Stage::Adopted) {
                 break;
             }
             let Some(ended) = process::peek() else { break };
@@ -404,6 +397,7 @@ impl Keeper {
                 self.hear_spawners();
             }
             if !self.attribute(&ended) {
+                self.unattributed = true;
                 break;
             }
         }
@@ -434,8 +428,6 @@ impl Keeper {
         match (self.runs.ended(pid, exit), &mut self.daemon) {
             (Some(run), Some(daemon)) => {
                 daemon.outbox.push_back(Outgoing::Message(ToDaemon::Exited { run, pid, exit }));
-                daemon.told = Some(pid);
-                return false;
             }
             (Some(_), None) => {}
             (None, Some(daemon)) => {

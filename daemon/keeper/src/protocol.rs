@@ -10,9 +10,9 @@
 //! 2. keeper: [`ToDaemon::Welcome`] with the listeners, one [`ToDaemon::Inherited`] for each run it
 //!    knows, [`ToDaemon::Ready`].
 //! 3. daemon: [`ToKeeper::Adopted`]; when the API answers, [`ToKeeper::Serving`].
-//! 4. keeper: [`ToDaemon::Exited`] for a run's main process, which stays a zombie until the daemon's
-//!    [`ToKeeper::Recorded`]; so its pid is not used again before the daemon knows. What the keeper was
-//!    told about a run, its exit included, stays with the keeper until [`ToKeeper::Release`].
+//! 4. keeper: [`ToDaemon::Exited`] for a run's main process, which it has reaped. The pid may be another's
+//!    by then: who means the process uses its pidfd. What the keeper knows of a run, its exit included,
+//!    stays with the keeper until [`ToKeeper::Release`].
 //! 5. keeper: [`ToDaemon::Stop`]; daemon: [`ToKeeper::Stopped`], then it exits.
 //!
 //! On a spawner channel, without an answer: [`ToKeeper::Spawning`] with the run's descriptors, sent before
@@ -102,11 +102,6 @@ pub enum ToKeeper {
         /// The run.
         run: Run,
         /// The child, 0 where none was made.
-        pid: i32,
-    },
-    /// The exit of this process is recorded: reap it.
-    Recorded {
-        /// The process.
         pid: i32,
     },
     /// The run is over and told: drop its descriptors and its exit.
@@ -212,9 +207,8 @@ impl ToKeeper {
             Self::Spawning { run, names } => Writer::kind(4).run(run).names(names),
             Self::Spawned { run, pid } => Writer::kind(5).run(run).i32(*pid),
             Self::NotSpawned { run, pid } => Writer::kind(6).run(run).i32(*pid),
-            Self::Recorded { pid } => Writer::kind(7).i32(*pid),
-            Self::Release { run } => Writer::kind(8).run(run),
-            Self::Stopped => Writer::kind(9),
+            Self::Release { run } => Writer::kind(7).run(run),
+            Self::Stopped => Writer::kind(8),
         }
         .0
     }
@@ -235,9 +229,8 @@ impl ToKeeper {
             4 => Self::Spawning { run: reader.run()?, names: reader.names()? },
             5 => Self::Spawned { run: reader.run()?, pid: reader.i32()? },
             6 => Self::NotSpawned { run: reader.run()?, pid: reader.i32()? },
-            7 => Self::Recorded { pid: reader.i32()? },
-            8 => Self::Release { run: reader.run()? },
-            9 => Self::Stopped,
+            7 => Self::Release { run: reader.run()? },
+            8 => Self::Stopped,
             kind => return Err(Malformed::Kind(kind)),
         };
         reader.end(message)
@@ -272,8 +265,8 @@ impl ToDaemon {
             Self::Ready => Writer::kind(67),
             Self::Exited { run, pid, exit } => Writer::kind(68).run(run).i32(*pid).exit(exit),
             Self::OrphanReaped => Writer::kind(69),
-            Self::Refused { run, why } => Writer::kind(71).run(run).bytes(why.as_bytes()),
-            Self::Stop => Writer::kind(72),
+            Self::Refused { run, why } => Writer::kind(70).run(run).bytes(why.as_bytes()),
+            Self::Stop => Writer::kind(71),
         }
         .0
     }
@@ -303,8 +296,8 @@ impl ToDaemon {
             67 => Self::Ready,
             68 => Self::Exited { run: reader.run()?, pid: reader.i32()?, exit: reader.exit()? },
             69 => Self::OrphanReaped,
-            71 => Self::Refused { run: reader.run()?, why: reader.text("why")? },
-            72 => Self::Stop,
+            70 => Self::Refused { run: reader.run()?, why: reader.text("why")? },
+            71 => Self::Stop,
             kind => return Err(Malformed::Kind(kind)),
         };
         reader.end(message)

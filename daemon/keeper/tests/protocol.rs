@@ -32,7 +32,6 @@ fn to_keeper() -> impl Strategy<Value = ToKeeper> {
         (run(), names()).prop_map(|(run, names)| ToKeeper::Spawning { run, names }),
         (run(), any::<i32>()).prop_map(|(run, pid)| ToKeeper::Spawned { run, pid }),
         (run(), any::<i32>()).prop_map(|(run, pid)| ToKeeper::NotSpawned { run, pid }),
-        any::<i32>().prop_map(|pid| ToKeeper::Recorded { pid }),
         run().prop_map(|run| ToKeeper::Release { run }),
         Just(ToKeeper::Stopped),
     ]

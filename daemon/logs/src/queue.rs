@@ -237,8 +237,13 @@ impl Queue {
 
     /// Waits until the run has no place here any more.
     pub(crate) fn await_released(&self, run: RunId) {
+        let waiting = self.lock();
+        if !waiting.runs.contains_key(&run) {
+            return;
+        }
+        // Its end may have been left for the writer without a ring.
+        self.put(waiting, |waiting| waiting.awaited += 1);
         let mut waiting = self.lock();
-        waiting.awaited += 1;
         while waiting.runs.contains_key(&run) && !waiting.batch.closed {
             waiting = self.released.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
@@ -343,7 +348,12 @@ impl Queue {
         reservation.finished = true;
         let drained = reservation.drained.take();
         let command = Command::Finish { run, end, told: drained.is_some() };
-        self.put(waiting, |waiting| waiting.batch.commands.push_back(command));
+        if drained.is_some() {
+            // Whoever asked has the answer and wants to pass it on; who waits for the end rings.
+            waiting.batch.commands.push_back(command);
+        } else {
+            self.put(waiting, |waiting| waiting.batch.commands.push_back(command));
+        }
         Ok(drained)
     }
 }

@@ -130,7 +130,7 @@ impl Shared {
         }
     }
 
-    fn locate_in(&self, log: LogName, run: RunId) -> Result<Option<Located>, ReadError> {
+    pub(crate) fn locate_in(&self, log: LogName, run: RunId) -> Result<Option<Located>, ReadError> {
         let trace = trace(&self.folder(&log), run)?;
         Ok(trace.map(|trace| on_disk(run, log, trace)))
     }

@@ -245,6 +245,14 @@ impl LogStore {
         self.shared().locate(run)
     }
 
+    /// Where a run is in this log, which is read if the run is not a recent one. May block.
+    ///
+    /// # Errors
+    /// If the log's index cannot be read.
+    pub fn locate_in(&self, log: &LogName, run: RunId) -> Result<Option<Located>, ReadError> {
+        self.shared().locate_in(log.clone(), run)
+    }
+
     /// The newest run whose first process had this pid. May block as [`Self::locate`] may.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! The ways into the daemon: each translates between its wire and the core's language, log cursors and
-//! (with a later issue) the schedule, and does nothing else.
+//! The ways into the daemon: each translates between its wire and the core's language, log cursors and the schedule,
+//! and does nothing else.
 
 pub(crate) mod grpc;
 
@@ -17,6 +17,7 @@ use crate::{
     clock,
     configuration::Configuration,
     environment::Environment,
+    scheduling::Schedule,
     supervisor::{Caller, Inbox, Message, Tracking},
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) inbox: Inbox,
     /// Where output is.
     pub(crate) logs: LogStore,
+    /// What is enabled.
+    pub(crate) schedule: Schedule,
     /// What runs find in their environment, for the variables of command lines.
     pub(crate) environment: Environment,
     /// Who answers.

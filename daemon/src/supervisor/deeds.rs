@@ -1,17 +1,21 @@
 //! The deeds that the core's actions stand for.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use logs::{Attach, Finished, LogName};
-use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::{
+    sys::epoll::{EpollEvent, EpollFlags},
+    unistd::Pid,
+};
+use spawn::PidFd;
 use units::{Account, Action, Argv, Cause, Event, Execution, ExitRecord, Name, Origin, RunId};
 
-use super::{Held, Supervisor, Tracking};
+use super::{Held, Supervisor, Tracking, Watched};
 use crate::{
     cgroups::RunCgroup,
     clock,
     handover::InheritedRun,
-    processes::Wanted,
+    processes::{Main, Wanted},
     runfile,
     spawning::{Job, log_of},
 };
@@ -27,7 +31,7 @@ pub(super) fn perform(supervisor: &mut Supervisor, action: Action) {
         Action::Kill { run } => kill(supervisor, run),
         Action::AwaitEmpty { run } => await_empty(supervisor, run),
         Action::Settle { run, record } => settle(supervisor, run, &record),
-        Action::Release { run, record } => release(supervisor, run, &record),
+        Action::Release { run, record } => release(supervisor, run, record),
         Action::Reply(ticket, answer) => supervisor.answer(ticket, answer),
     }
 }
@@ -44,7 +48,8 @@ fn hold(supervisor: &mut Supervisor, execution: &Execution) -> Option<RunCgroup>
         Tracking::BestEffort(_) => None,
     };
     let held = Held {
-        main: 0,
+        main: None,
+        main_number: 0,
         number: 0,
         cgroup: cgroup.clone(),
         watch: None,
@@ -53,6 +58,34 @@ fn hold(supervisor: &mut Supervisor, execution: &Execution) -> Option<RunCgroup>
     };
     supervisor.held.insert(execution.run, held);
     cgroup
+}
+
+/// Holds a run's main process, and watches it where there is something to find out when it has ended.
+pub(super) fn hold_main(supervisor: &mut Supervisor, run: RunId, main: Main) {
+    let number = supervisor.number(Watched::Main(run));
+    let Some(held) = supervisor.held.get_mut(&run) else { return };
+    if held.cgroup.is_some() {
+        let wanted = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, number);
+        // Without it the same is found out a little later.
+        supervisor.epoll.add(&main.process, wanted).ok();
+    }
+    held.main_number = number;
+    held.main = Some(main);
+}
+
+/// Its exit is known, and its number may be another's.
+pub(super) fn drop_main(supervisor: &mut Supervisor, run: RunId) {
+    let Some(held) = supervisor.held.get_mut(&run) else { return };
+    supervisor.by_number.remove(&held.main_number);
+    if let Some(main) = held.main.take() {
+        supervisor.epoll.delete(&main.process).ok();
+    }
+}
+
+/// The main process has ended, and the keeper is about to say how.
+pub(super) fn look_ahead(supervisor: &mut Supervisor, run: RunId) {
+    let Some(held) = supervisor.held.get_mut(&run) else { return };
+    held.account = held.cgroup.as_ref().filter(|cgroup| cgroup.is_empty()).map(RunCgroup::account);
 }
 
 fn signal(supervisor: &Supervisor, run: RunId, signal: i32) {
@@ -82,7 +115,10 @@ fn kill(supervisor: &mut Supervisor, run: RunId) {
 
 /// Whether no process of the run is alive.
 pub(super) fn is_empty(supervisor: &Supervisor, run: RunId) -> bool {
-    match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
+    let held = supervisor.held.get(&run);
+    match (&supervisor.tracking, held.and_then(|held| held.cgroup.as_ref())) {
+        // Nobody joins a cgroup that is empty.
+        (Tracking::Cgroups(_), Some(_)) if held.is_some_and(|held| held.account.is_some()) => true,
         (Tracking::Cgroups(_), Some(cgroup)) => cgroup.is_empty(),
         (Tracking::Cgroups(_), None) => true,
         (Tracking::BestEffort(descendants), _) => descendants.is_empty(wanted(supervisor, run)),
@@ -90,12 +126,12 @@ pub(super) fn is_empty(supervisor: &Supervisor, run: RunId) -> bool {
 }
 
 /// The run, as it is found without a cgroup.
-fn wanted(supervisor: &Supervisor, run: RunId) -> Wanted {
-    Wanted { run, main: supervisor.held.get(&run).map_or(0, |held| held.main) }
+fn wanted(supervisor: &Supervisor, run: RunId) -> Wanted<'_> {
+    Wanted { run, main: supervisor.held.get(&run).and_then(|held| held.main.as_ref()) }
 }
 
 fn await_empty(supervisor: &mut Supervisor, run: RunId) {
-    let number = supervisor.watch_number(run);
+    let number = supervisor.number(Watched::Cgroup(run));
     let Some(held) = supervisor.held.get_mut(&run) else { return };
     held.awaited = true;
     held.number = number;
@@ -145,7 +181,8 @@ pub(super) fn look_for_empty(supervisor: &mut Supervisor) {
 fn settle(supervisor: &mut Supervisor, run: RunId, record: &ExitRecord) {
     unwatch(supervisor, run);
     if let Some(held) = supervisor.held.get_mut(&run) {
-        held.account = held.cgroup.as_ref().map(RunCgroup::account);
+        let known = held.account.take();
+        held.account = known.or_else(|| held.cgroup.as_ref().map(RunCgroup::account));
     }
     match supervisor.logs.finish(run, end(record)) {
         // The log store says when it is.
@@ -191,19 +228,11 @@ fn settled(supervisor: &mut Supervisor, run: RunId, from_log: Account) {
     supervisor.step(Event::Settled { run, account });
 }
 
-fn release(supervisor: &mut Supervisor, run: RunId, record: &ExitRecord) {
+fn release(supervisor: &mut Supervisor, run: RunId, record: Arc<ExitRecord>) {
     unwatch(supervisor, run);
+    drop_main(supervisor, run);
     let cgroup = supervisor.held.remove(&run).and_then(|held| held.cgroup);
-    supervisor.jobs.push(Job::Remove { run, cgroup });
-    match &record.stopped_by {
-        Some(by) => {
-            tracing::info!(%run, name = %record.name, cause = ?record.cause, %by, "ended by order");
-        }
-        None => {
-            let by = &record.started_by;
-            tracing::debug!(%run, name = %record.name, pid = record.pid, cause = ?record.cause, %by, "ended");
-        }
-    }
+    supervisor.jobs.push(Job::Remove { record, cgroup });
 }
 
 /// Takes over one run of an earlier daemon.
@@ -217,8 +246,12 @@ pub(super) fn inherit(supervisor: &mut Supervisor, inherited: InheritedRun, runs
     if pid != 0 {
         supervisor.logs.started(run, pid, u64::try_from(ordered_at).unwrap_or(0)).ok();
     }
-    if exit.is_none() {
-        supervisor.set_main(run, pid);
+    if exit.is_none() && pid != 0 {
+        // The keeper reaps nothing yet, so the number is still the run's.
+        match PidFd::open(Pid::from_raw(pid)) {
+            Ok(process) => hold_main(supervisor, run, Main { pid, process }),
+            Err(why) => tracing::error!(%run, pid, %why, "cannot open its main process"),
+        }
     }
     let empty = is_empty(supervisor, run);
     supervisor.step(Event::Inherited {

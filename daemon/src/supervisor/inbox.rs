@@ -12,7 +12,8 @@ use std::{
 
 use logs::Finished;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use units::{Answer, Command, Event, Ticket};
+use spawn::PidFd;
+use units::{Answer, Command, Event, RunId, Ticket};
 
 /// Deep enough for a thousand clients that ask at once; the supervisor takes a message in microseconds.
 const DEPTH: usize = 1024;
@@ -32,6 +33,15 @@ pub(crate) enum Message {
     Order(Ticket, Command, Caller),
     /// A door's caller waits no more.
     CallerGone(Ticket),
+    /// A run's program has been executed.
+    Spawned {
+        /// The run.
+        run: RunId,
+        /// Its main process.
+        pid: i32,
+        /// The same, and no other, whoever has its number one day.
+        process: PidFd,
+    },
     /// Anything else that happened.
     Event(Event),
     /// A run's output is in its log.

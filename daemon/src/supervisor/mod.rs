@@ -29,11 +29,11 @@ use crate::{
     cgroups::{Cgroups, RunCgroup, Watch},
     clock,
     handover::{InheritedRun, process_exit},
-    processes::Descendants,
+    processes::{Descendants, Main},
     spawning::Jobs,
 };
 
-/// epoll's name of the inbox; cgroups have the numbers of their runs, which begin after these.
+/// epoll's name of the inbox; cgroups and main processes have numbers that begin after these.
 const INBOX: u64 = 0;
 /// epoll's name of the keeper's channel.
 const KEEPER: u64 = 1;
@@ -49,23 +49,34 @@ pub(crate) enum Tracking {
 
 /// What the supervisor holds for a run; the rest is the core's.
 struct Held {
-    /// Its main process, until its exit is known: only until then it keeps its number.
-    main: i32,
+    /// Its main process, until its exit is known.
+    main: Option<Main>,
+    /// epoll's name of its main process.
+    main_number: u64,
     /// epoll's name of its cgroup.
     number: u64,
     cgroup: Option<RunCgroup>,
     watch: Option<Watch>,
     /// Whether somebody wants to know when it is empty.
     awaited: bool,
-    /// What its cgroup told, until its log is drained too.
+    /// What its cgroup told when it was empty, until its log is drained too.
     account: Option<Account>,
+}
+
+/// What a number that epoll answers with is about.
+#[derive(Clone, Copy)]
+enum Watched {
+    /// The main process of this run.
+    Main(RunId),
+    /// The cgroup of this run.
+    Cgroup(RunId),
 }
 
 /// The supervisor.
 pub(crate) struct Supervisor {
     core: Core,
     held: HashMap<RunId, Held>,
-    by_number: HashMap<u64, RunId>,
+    by_number: HashMap<u64, Watched>,
     next_number: u64,
     callers: HashMap<Ticket, Caller>,
     tracking: Tracking,
@@ -158,7 +169,7 @@ impl Supervisor {
                         tracing::error!("the keeper is gone, and so are the runs' exits; ending");
                         return;
                     }
-                    number => self.take_cgroup(number),
+                    number => self.take_watched(number),
                 }
             }
             if self.core.next_deadline().is_some_and(|at| at <= clock::now().monotonic) {
@@ -186,12 +197,11 @@ impl Supervisor {
                     self.callers.remove(&ticket);
                     self.step(Event::CallerGone(ticket));
                 }
-                Message::Event(event) => {
-                    if let Event::Spawned { run, pid } = &event {
-                        self.set_main(*run, *pid);
-                    }
-                    self.step(event);
+                Message::Spawned { run, pid, process } => {
+                    deeds::hold_main(self, run, Main { pid, process });
+                    self.step(Event::Spawned { run, pid });
                 }
+                Message::Event(event) => self.step(event),
                 Message::LogFinished(finished) => deeds::log_finished(self, &finished),
             }
         }
@@ -208,12 +218,11 @@ impl Supervisor {
             // What a spawner said before the keeper said this must be known first.
             self.take_inbox();
             match ToDaemon::decode(&packet.bytes) {
-                Ok(ToDaemon::Exited { run, pid, exit }) => {
+                Ok(ToDaemon::Exited { run, pid: _, exit }) => {
                     let run = RunId::from_bytes(run);
-                    self.set_main(run, 0);
+                    deeds::drop_main(self, run);
                     let empty = deeds::is_empty(self, run);
                     self.step(Event::MainExited { run, exit: process_exit(exit), empty });
-                    self.tell_keeper(&ToKeeper::Recorded { pid });
                 }
                 Ok(ToDaemon::OrphanReaped) => deeds::look_for_empty(self),
                 Ok(ToDaemon::Refused { run, why }) => self.refused(RunId::from_bytes(run), &why),
@@ -224,8 +233,16 @@ impl Supervisor {
         }
     }
 
-    fn take_cgroup(&mut self, number: u64) {
-        let Some(run) = self.by_number.get(&number).copied() else { return };
+    fn take_watched(&mut self, number: u64) {
+        match self.by_number.get(&number).copied() {
+            // The keeper tells how; what can be found out meanwhile need not be waited for then.
+            Some(Watched::Main(run)) => deeds::look_ahead(self, run),
+            Some(Watched::Cgroup(run)) => self.take_cgroup(run),
+            None => {}
+        }
+    }
+
+    fn take_cgroup(&mut self, run: RunId) {
         let empty =
             self.held.get(&run).and_then(|held| held.watch.as_ref()).is_some_and(Watch::is_empty);
         if empty {
@@ -251,12 +268,6 @@ impl Supervisor {
         let ticket = inbox::new_ticket();
         self.shut_down = Some(ticket);
         self.step(Event::Command(ticket, command));
-    }
-
-    fn set_main(&mut self, run: RunId, pid: i32) {
-        if let Some(held) = self.held.get_mut(&run) {
-            held.main = pid;
-        }
     }
 
     /// One transition of the core, and its deeds.
@@ -296,10 +307,10 @@ impl Supervisor {
         }
     }
 
-    fn watch_number(&mut self, run: RunId) -> u64 {
+    fn number(&mut self, watched: Watched) -> u64 {
         let number = self.next_number;
         self.next_number = self.next_number.wrapping_add(1).max(FIRST_RUN);
-        self.by_number.insert(number, run);
+        self.by_number.insert(number, watched);
         number
     }
 }

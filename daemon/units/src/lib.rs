@@ -19,5 +19,5 @@ pub use core::{Action, Core, Event, Limits, Now};
 pub use id::{InvalidRunId, RunId};
 pub use name::{InvalidName, Name};
 pub use order::{Answer, Command, Execution, Found, Order, Refusal, StopHow, Target, Ticket};
-pub use origin::{Door, Origin};
+pub use origin::{Door, Origin, UnknownDoor};
 pub use record::{Account, Cause, ExitRecord, Leftovers, ProcessExit, ProcessUsage, StartFailure};

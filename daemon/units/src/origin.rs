@@ -1,6 +1,6 @@
 //! Who orders something, through which door, and why.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// A way into the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,11 @@ pub enum Door {
     /// The daemon itself.
     Daemon,
 }
+
+/// A text that names no door.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no door {0:?}")]
+pub struct UnknownDoor(pub String);
 
 /// Who and why; part of every command and of every change that follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,18 @@ impl fmt::Display for Door {
             Self::Grpc => "grpc",
             Self::Daemon => "daemon",
         })
+    }
+}
+
+impl FromStr for Door {
+    type Err = UnknownDoor;
+
+    /// The opposite of its Display.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Grpc, Self::Daemon]
+            .into_iter()
+            .find(|door| door.to_string() == text)
+            .ok_or_else(|| UnknownDoor(text.to_owned()))
     }
 }
 

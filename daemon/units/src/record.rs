@@ -1,5 +1,7 @@
 //! What is known about the end of a run.
 
+use std::fmt;
+
 use crate::{Name, Origin, RunId};
 
 /// How a process ended, as the kernel told its parent.
@@ -29,6 +31,20 @@ pub struct StartFailure {
     pub errno: i32,
     /// The sentence for people: what was tried, on what, and why it failed.
     pub message: String,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exit status {status}"),
+            Self::Signalled { signal, core_dumped: false } => write!(f, "signal {signal}"),
+            Self::Signalled { signal, core_dumped: true } => {
+                write!(f, "signal {signal}, core dumped")
+            }
+            Self::Failed(failure) => write!(f, "never ran: {}", failure.message),
+            Self::Lost(what) => write!(f, "lost: {what}"),
+        }
+    }
 }
 
 /// What a main process used, as the kernel told its parent (getrusage(2)); of itself and all it waited for.
@@ -90,6 +106,8 @@ pub struct ExitRecord {
     pub run: RunId,
     /// The name it ran under.
     pub name: Name,
+    /// The user's comment.
+    pub comment: String,
     /// Its main process; 0 where none was made.
     pub pid: i32,
     /// How it ended.

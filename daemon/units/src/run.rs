@@ -68,6 +68,8 @@ pub(crate) struct Identity {
     pub(crate) run: RunId,
     pub(crate) name: Name,
     pub(crate) anonymous: bool,
+    /// The user's comment.
+    pub(crate) comment: String,
     /// A hash of program and words.
     fingerprint: u64,
 }
@@ -80,6 +82,7 @@ impl Identity {
             run: execution.run,
             name: execution.name.clone(),
             anonymous: execution.anonymous,
+            comment: execution.comment.clone(),
             fingerprint: hasher.finish(),
         }
     }
@@ -144,6 +147,7 @@ impl Run {
         ExitRecord {
             run: self.identity.run,
             name: self.identity.name.clone(),
+            comment: self.identity.comment.clone(),
             pid: self.pid,
             cause,
             // The spawner's word may come later than the end of a short program.
@@ -166,13 +170,7 @@ impl Run {
             (Some(failure), _) => Cause::Failed(failure.clone()),
             // It would have gone on, so how it died of us says nothing about it.
             (None, Some(exit)) if self.inherited && self.stopped_by.is_some() => {
-                let how = match &exit.cause {
-                    Cause::Exited(status) => format!("exit status {status}"),
-                    Cause::Signalled { signal, .. } => format!("signal {signal}"),
-                    Cause::Failed(failure) => failure.message.clone(),
-                    Cause::Lost(what) => what.clone(),
-                };
-                Cause::Lost(format!("its daemon died, and the next one ended it: {how}"))
+                Cause::Lost(format!("its daemon died, and the next one ended it: {}", exit.cause))
             }
             (None, Some(exit)) => exit.cause.clone(),
             (None, None) => {

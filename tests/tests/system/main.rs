@@ -7,6 +7,7 @@
 mod aer;
 mod aer_stop;
 mod api;
+mod boot;
 mod child;
 mod command;
 mod ends;
@@ -19,6 +20,7 @@ mod names;
 mod output;
 mod refusals;
 mod run;
+mod schedule;
 mod socket;
 mod stop;
 mod survive;
@@ -101,6 +103,7 @@ fn main() {
         aer::cases(),
         aer_stop::cases(),
         api::cases(),
+        boot::cases(),
         hostile::cases(),
         keeper::cases(),
         logs::cases(),
@@ -108,6 +111,7 @@ fn main() {
         names::cases(),
         output::cases(),
         refusals::cases(),
+        schedule::cases(),
         socket::cases(),
         survive::cases(),
     ];

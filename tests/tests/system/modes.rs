@@ -3,17 +3,26 @@
 use libtest_mimic::Trial;
 use tests::{Daemon, Need, Options, Tracking, argv, procfs, rpc::named};
 
-use crate::{Case, Core, cases, child, command, ends, exec, run, stop, trial};
+use crate::{Case, Core, boot, cases, child, command, ends, exec, run, schedule, stop, trial};
 
 /// nobody, who owns nothing.
 const ORDINARY: u32 = 65534;
 
 /// Every test that any daemon must pass.
 fn core() -> Vec<Core> {
-    [child::core(), command::core(), ends::core(), exec::core(), run::core(), stop::core()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        boot::core(),
+        child::core(),
+        command::core(),
+        ends::core(),
+        exec::core(),
+        run::core(),
+        schedule::core(),
+        stop::core(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Every core test with every kind of daemon.

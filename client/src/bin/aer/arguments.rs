@@ -1,5 +1,8 @@
 //! What may be said on the command line.
 
+mod help;
+mod schedule;
+
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
@@ -7,72 +10,31 @@ use clap_complete::Shell;
 use client::{Endpoint, LogSource};
 use uuid::Uuid;
 
+pub(crate) use self::schedule::{Enable, Import, List, Names, ScheduleVerb, Show};
 use crate::exit_status;
-
-const GLOBAL: &str = "Options of every verb";
-
-const FILES: &str = "\
-The daemon is looked for where the first of these says:
-  --socket or --address, AURAE_SOCKET in the environment,
-  ~/.aurae/config, /etc/aurae/config ([system] socket = \"/PATH\" in TOML),
-  and otherwise where auraed listens for this user if nobody tells it otherwise.
-
-Every failure is one line on standard error and a status that is not 0: 125 from exec, 1 from the other
-verbs, 2 where the command line is wrong. 141 where the reader of the output went away.";
-
-const EXEC: &str = "\
-The exit status is the program's own; 128 + N where signal N ended it; 127 where there is no such
-program, 126 where it cannot be executed, 125 where aer or the daemon failed.
-Ctrl-C or SIGTERM stops the run with that signal, a second one kills it, a third one leaves it.
-With -o json the answer is one JSON object at the end, output included.
-
-Examples:
-  aer exec -- ls -l /etc
-  aer exec --name backup -- tar -cf /tmp/etc.tar /etc
-  aer exec -c 'printf \"%s\\n\" \"two words\"'";
-
-const STATUS: &str = "\
-The exit status is 0 where the daemon is healthy, 1 where it is not.
-
-Example:
-  aer status -o json";
-
-const LOGS: &str = "\
-An argument that is a UUID is a run, digits are a process id, everything else is a name; --run, --pid and
---name settle it. What was printed on standard output goes to standard output, byte by byte, and standard
-error likewise; what is missing is told in one line on standard error.
-With -o json each piece is one JSON object on a line of its own.
-
-Examples:
-  aer logs backup -f
-  aer logs --daemon";
-
-const COMPLETIONS: &str = "\
-Example:
-  aer completions bash > ~/.local/share/bash-completion/completions/aer";
 
 /// Drives the auraed of this machine, or of another.
 #[derive(Debug, Parser)]
 #[command(
     name = "aer",
     version,
-    after_help = FILES,
+    after_help = help::FILES,
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs"
 )]
 pub(crate) struct Arguments {
     /// The daemon's Unix socket
-    #[arg(long, global = true, help_heading = GLOBAL, value_name = "PATH")]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
     /// The daemon's address, http://HOST:PORT
-    #[arg(long, global = true, help_heading = GLOBAL, value_name = "URI")]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URI")]
     pub(crate) address: Option<Endpoint>,
     /// How the answer is written: table for people, json for programs
     #[arg(
         short,
         long,
         global = true,
-        help_heading = GLOBAL,
+        help_heading = help::GLOBAL,
         value_enum,
         value_name = "FORMAT",
         hide_possible_values = true,
@@ -80,7 +42,7 @@ pub(crate) struct Arguments {
     )]
     pub(crate) output: Format,
     /// Why this is done; kept with what it changes
-    #[arg(long, global = true, help_heading = GLOBAL, value_name = "TEXT")]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -96,16 +58,41 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Executes a command in a cgroup of its own, with its output as it comes and its exit status
-    #[command(after_help = EXEC)]
+    #[command(after_help = help::EXEC)]
     Exec(Exec),
     /// Tells who is answering, and how it fares
-    #[command(after_help = STATUS)]
+    #[command(after_help = help::STATUS)]
     Status,
     /// Prints what a run, a name, a process or the daemon itself has printed
-    #[command(after_help = LOGS)]
+    #[command(after_help = help::LOGS)]
     Logs(Logs),
+    /// Registers a unit, so that it starts at boot
+    #[command(after_help = help::ENABLE)]
+    Enable(Enable),
+    /// Keeps units registered, and lets them not start at boot
+    #[command(after_help = help::DISABLE)]
+    Disable(Names),
+    /// Forgets units
+    #[command(after_help = help::DESTROY)]
+    Destroy(Names),
+    /// Lists what is registered
+    #[command(after_help = help::LIST)]
+    List(List),
+    /// Prints one unit as TOML
+    #[command(after_help = help::SHOW)]
+    Show(Show),
+    /// Takes the schedule out, puts one in, or repairs it
+    #[command(
+        after_help = help::SCHEDULE,
+        subcommand_value_name = "VERB",
+        subcommand_help_heading = "Verbs"
+    )]
+    Schedule {
+        #[command(subcommand)]
+        verb: ScheduleVerb,
+    },
     /// Writes a shell's completions for aer
-    #[command(after_help = COMPLETIONS)]
+    #[command(after_help = help::COMPLETIONS)]
     Completions(Completions),
 }
 
@@ -201,7 +188,15 @@ impl Verb {
     pub(crate) fn failure_status(&self) -> u8 {
         match self {
             Self::Exec(_) => exit_status::EXEC_FAILED,
-            Self::Status | Self::Logs(_) | Self::Completions(_) => 1,
+            Self::Status
+            | Self::Logs(_)
+            | Self::Enable(_)
+            | Self::Disable(_)
+            | Self::Destroy(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Schedule { .. }
+            | Self::Completions(_) => 1,
         }
     }
 }

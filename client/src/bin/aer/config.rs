@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use client::Endpoint;
+use client::{Endpoint, unit_file::place};
 use nix::unistd::Uid;
 use serde::Deserialize;
 use thiserror::Error;
@@ -129,7 +129,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 fn parse(path: &Path, content: &[u8]) -> Result<Option<PathBuf>, ConfigError> {
     let fault = |offset: usize, fault: &str| {
-        let (line, column) = position(content, offset);
+        let (line, column) = place(content, offset);
         ConfigError::Content { path: path.to_owned(), line, column, fault: fault.to_owned() }
     };
     let text = str::from_utf8(content)
@@ -143,14 +143,6 @@ fn parse(path: &Path, content: &[u8]) -> Result<Option<PathBuf>, ConfigError> {
         return Err(fault(socket.span().start, "socket: the path must begin with a slash"));
     }
     Ok(Some(socket.into_inner()))
-}
-
-/// Line and column, both from 1, of a place in a file; columns count characters.
-fn position(content: &[u8], offset: usize) -> (usize, usize) {
-    let before = content.get(..offset).unwrap_or(content);
-    let mut lines = before.rsplit(|byte| *byte == b'\n');
-    let column = lines.next().map_or(0, |line| String::from_utf8_lossy(line).chars().count());
-    (lines.count().saturating_add(1), column.saturating_add(1))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::{error::Error as _, io, iter};
 
-use client::{ClientError, Obstacle};
+use client::{ClientError, Obstacle, unit_file::Unwritable};
 use thiserror::Error;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::{config::ConfigError, exit_status::NO_READER};
+use crate::{config::ConfigError, exit_status::NO_READER, file::FileError};
 
 /// Why a verb did not do what it should. Its text says what was tried, its sources say why.
 #[derive(Debug, Error)]
@@ -16,6 +16,14 @@ pub(crate) enum Failure {
     Client(#[from] ClientError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A unit that could not be read again.
+    #[error("{attempt}: {why}")]
+    Unwritable { attempt: String, why: Unwritable },
+    /// Something of the schedule that the daemon cannot read.
+    #[error("exporting {}: {message}", if .name.is_empty() { "the schedule" } else { .name })]
+    Damaged { name: String, message: String },
     /// The daemon is not heard of any more, and the run may go on or not.
     #[error("{error}")]
     OutOfSight { error: ClientError, run_id: Uuid },
@@ -44,6 +52,9 @@ impl Failure {
             Self::Output { .. } if self.is_quiet() => NO_READER,
             Self::Client(_)
             | Self::Config(_)
+            | Self::File(_)
+            | Self::Unwritable { .. }
+            | Self::Damaged { .. }
             | Self::OutOfSight { .. }
             | Self::Lost { .. }
             | Self::Strange(_)
@@ -73,6 +84,11 @@ impl Failure {
         let advice = match self {
             Self::Client(error) => of_error(error),
             Self::Config(_) => "correct the file, or name the socket with --socket",
+            Self::File(FileError::Read { .. }) => "check its name and its permissions",
+            Self::File(FileError::TooLarge { .. }) => "check that it is the right file",
+            Self::File(FileError::Content { .. }) => "correct the file",
+            Self::Unwritable { .. } => "-o json shows all that there is",
+            Self::Damaged { .. } => "aer schedule repair keeps what can be read",
             Self::OutOfSight { run_id, .. } => {
                 return Some(format!("what it printed: aer logs {run_id}"));
             }
@@ -104,6 +120,7 @@ fn of_error(error: &ClientError) -> &'static str {
         ClientError::Broken { .. } => "check that auraed runs there, and try again",
         ClientError::Silent { .. } => "check auraed and restart it if it hangs",
         ClientError::NoExit { .. } => "see aer logs --daemon",
+        ClientError::Empty { .. } => "use a newer aer",
         ClientError::ReasonTooLong { .. } => "shorten --reason",
     }
 }

@@ -3,15 +3,23 @@
 mod arguments;
 mod completions;
 mod config;
+mod destroy;
+mod disable;
+mod enable;
 mod exec;
 mod exit_status;
 mod failure;
+mod file;
+mod list;
 mod logs;
 mod render;
+mod schedule;
+mod show;
 mod signals;
 mod status;
+mod usage;
 
-use std::{env, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode};
 
 use client::Client;
 use tokio::runtime;
@@ -23,9 +31,13 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::read(env::args_os()) {
+    let words: Vec<OsString> = env::args_os().collect();
+    let arguments = match Arguments::read(words.clone()) {
         Ok(arguments) => arguments,
-        Err(usage) => return render::usage(&usage),
+        Err(told) if told.use_stderr() => {
+            return render::mistake(&usage::sentence(&told, &words), told.exit_code());
+        }
+        Err(told) => return render::help(&told),
     };
     let otherwise = arguments.verb.failure_status();
     let status = start(arguments).unwrap_or_else(|failure| {
@@ -57,6 +69,12 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Exec(wanted) => exec::run(&client, wanted, arguments.output).await,
         Verb::Status => status::run(&client, arguments.output).await,
         Verb::Logs(wanted) => logs::run(&client, wanted, arguments.output).await,
+        Verb::Enable(wanted) => enable::run(&client, wanted, arguments.output).await,
+        Verb::Disable(wanted) => disable::run(&client, wanted, arguments.output).await,
+        Verb::Destroy(wanted) => destroy::run(&client, wanted, arguments.output).await,
+        Verb::List(wanted) => list::run(&client, wanted, arguments.output).await,
+        Verb::Show(wanted) => show::run(&client, wanted, arguments.output).await,
+        Verb::Schedule { verb } => schedule::run(&client, verb, arguments.output).await,
         Verb::Completions(wanted) => completions::run(&wanted),
     }
 }

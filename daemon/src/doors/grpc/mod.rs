@@ -1,6 +1,5 @@
 //! The gRPC door: the API itself.
 
-mod executable;
 mod follow;
 mod observe;
 mod origin;
@@ -20,8 +19,10 @@ use api::{
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Error, Server};
+use tonic_health::ServingStatus;
 
 use super::Core;
+use crate::scheduling::Health;
 
 /// The largest request: an argv of 2 MiB fits, with room for its framing.
 const LARGEST_REQUEST: usize = 4 << 20;
@@ -48,17 +49,31 @@ pub(crate) fn serve(
         .build_v1()
         .map_err(io::Error::other)?;
     let (reporter, health) = tonic_health::server::health_reporter();
+    let mut state = core.schedule.health();
+    let reading = ScheduleServer::new(schedule::Schedule::new(core.clone()));
+    let changing = ScheduleExecutableServer::new(schedule::Schedule::new(core.clone()))
+        .max_decoding_message_size(LARGEST_REQUEST);
     let runtime = RuntimeServer::new(runtime::Runtime::new(core.clone(), closed.clone()))
         .max_decoding_message_size(LARGEST_REQUEST);
     let observe = ObserveServer::new(observe::Observe::new(core, closed.clone()))
-        .max_decoding_message_size(LARGEST_REQUEST);
-    let reading = ScheduleServer::new(schedule::Schedule);
-    let changing = ScheduleExecutableServer::new(schedule::Schedule)
         .max_decoding_message_size(LARGEST_REQUEST);
     let mut until = closed;
     Ok(async move {
         reporter.set_serving::<RuntimeServer<runtime::Runtime>>().await;
         reporter.set_serving::<ObserveServer<observe::Observe>>().await;
+        tokio::spawn(async move {
+            loop {
+                let status = match *state.borrow_and_update() {
+                    Health::Open => ServingStatus::Serving,
+                    Health::Opening | Health::Unusable => ServingStatus::NotServing,
+                };
+                reporter.set_service_status("schedule.Schedule", status).await;
+                reporter.set_service_status("schedule.ScheduleExecutable", status).await;
+                if state.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
         Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))

@@ -145,19 +145,17 @@ impl observe_server::Observe for Observe {
         let counted = self.core.count(origin).await;
         let (live, total) = counted.map_err(|why| unanswered(&why))?;
         let who = &self.core.identity;
-        let problems: Vec<String> = self
-            .core
-            .logs
-            .problems()
-            .into_iter()
-            .map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text))
-            .collect();
+        let logs = self.core.logs.problems().into_iter();
+        let logs =
+            logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
+        let problems: Vec<String> = logs.chain(self.core.schedule.problems()).collect();
+        let (enabled, disabled) = self.core.schedule.count();
         let healthy = problems.is_empty();
         let state = if healthy { "healthy" } else { "not healthy" };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let tracking = &who.tracking;
         let message = format!(
-            "auraed {version}, {state}, {live} runs alive of {total}, tracking: {tracking}"
+            "auraed {version}, {state}, {live} runs alive of {total}, {enabled} enabled, tracking: {tracking}"
         );
         Ok(Response::new(StatusResponse {
             meta: Some(AuraeMeta { name: who.node.clone(), message }),
@@ -174,6 +172,8 @@ impl observe_server::Observe for Observe {
             tracking: who.tracking.clone(),
             cgroup: who.cgroup.clone(),
             previous_daemon: who.previous.clone(),
+            enabled,
+            disabled,
         }))
     }
 

@@ -20,6 +20,7 @@ pub(super) fn record(record: &ExitRecord) -> runtime::ExitRecord {
     runtime::ExitRecord {
         run_id: record.run.to_string(),
         name: record.name.to_string(),
+        comment: record.comment.clone(),
         pid: record.pid,
         core_dumped,
         out_of_memory: account.out_of_memory,
@@ -65,7 +66,7 @@ fn cause(cause: &Cause) -> (exit_record::Cause, bool) {
     }
 }
 
-fn origin(origin: &Origin) -> runtime::Origin {
+pub(super) fn origin(origin: &Origin) -> runtime::Origin {
     runtime::Origin {
         door: origin.door.to_string(),
         identity: origin.identity.clone(),

@@ -16,13 +16,13 @@ use tonic::{Request, Response, Status};
 use units::{Cause, ExitRecord, StopHow, Target};
 
 use super::{
-    executable,
     follow::{Follow, blocking, gap_in_words},
     origin,
     record::{exit_code, record as on_the_wire},
-    status::{invalid, unanswered, unreadable},
+    status::{invalid, invalid_definition, unanswered, unreadable},
 };
 use crate::{
+    definition,
     doors::{Call, Core, Step},
     spawning::log_of,
 };
@@ -47,14 +47,20 @@ impl Runtime {
     }
 
     /// Hands an executable in; the call, and where its output will be.
-    fn execute(
+    async fn execute(
         &self,
         request: Request<Executable>,
         hears_start: bool,
     ) -> Result<(Call, LogName), Status> {
         let origin = origin::of(&request)?;
         let patience = origin::patience(request.metadata());
-        let execution = executable::execution(request.into_inner(), &self.core.environment)?;
+        let execution = definition::execution(request.into_inner(), &self.core.environment)
+            .map_err(|why| invalid_definition(&why))?;
+        if !execution.anonymous && self.core.schedule.holds(&execution.name).await {
+            let name = &execution.name;
+            let why = format!("the name {name} is registered; choose another, or destroy it first");
+            return Err(Status::already_exists(why));
+        }
         let log = log_of(&execution);
         let call = self.core.execute(execution, origin, patience, hears_start);
         Ok((call.map_err(|why| unanswered(&why))?, log))
@@ -67,7 +73,7 @@ impl runtime_server::Runtime for Runtime {
         &self,
         request: Request<Executable>,
     ) -> Result<Response<ExecutableStatus>, Status> {
-        let (mut call, log) = self.execute(request, false)?;
+        let (mut call, log) = self.execute(request, false).await?;
         let record = call.end().await.map_err(|why| unanswered(&why))?;
         let output = read_output(&self.core, log, &record).await?;
         Ok(Response::new(answer(&record, output)))
@@ -76,7 +82,7 @@ impl runtime_server::Runtime for Runtime {
     type RunStream = ReceiverStream<Result<RunFrame, Status>>;
 
     async fn run(&self, request: Request<Executable>) -> Result<Response<Self::RunStream>, Status> {
-        let (mut call, log) = self.execute(request, true)?;
+        let (mut call, log) = self.execute(request, true).await?;
         // A refusal is the call's own status.
         let first = call.step().await.map_err(|why| unanswered(&why))?;
         let (frames, stream) = mpsc::channel(FRAMES);

@@ -4,13 +4,18 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use units::Refusal;
 
-use crate::doors::Unanswered;
+use crate::{definition::Invalid, doors::Unanswered};
 
 /// What a client sent wrong: names the field, in words and as google.rpc.BadRequest.
 pub(super) fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
     let sentence = format!("{field}: {why}");
     let details = ErrorDetails::with_bad_request_violation(field, why.to_string());
     Status::with_error_details(Code::InvalidArgument, sentence, details)
+}
+
+/// A definition that has a field which cannot be as it is.
+pub(super) fn invalid_definition(why: &Invalid) -> Status {
+    invalid(why.field, &why.why)
 }
 
 /// An order that was not carried out.

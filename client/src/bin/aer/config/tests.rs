@@ -125,10 +125,4 @@ proptest! {
         let parsed = parse(Path::new("x"), content.as_bytes()).unwrap();
         prop_assert_eq!(parsed, Some(PathBuf::from(path)));
     }
-
-    #[test]
-    fn every_place_has_a_line_and_a_column(content in any::<Vec<u8>>(), offset in any::<usize>()) {
-        let (line, column) = position(&content, offset);
-        prop_assert!(line >= 1 && column >= 1);
-    }
 }

@@ -3,12 +3,16 @@
 //! known is null; of an exit's causes only the one that applies is there, and `…_bytes` (base64) only where
 //! the text beside it had to replace bytes that are not UTF-8.
 
+mod schedule;
+
 use api::{
     meta, observe,
     runtime::{self, exit_record},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
+
+pub(crate) use self::schedule::{Changed, ExportLine, Imported, Registration, Repaired};
 
 #[derive(Serialize)]
 struct Meta {
@@ -38,6 +42,8 @@ pub(crate) struct Status {
     tracking: String,
     cgroup: String,
     previous_daemon: String,
+    enabled: u64,
+    disabled: u64,
 }
 
 /// The answer of Runtime.Exec.
@@ -77,6 +83,7 @@ struct Exit {
     leftovers: String,
     stopped_by: Option<Origin>,
     started_by: Option<Origin>,
+    comment: String,
 }
 
 #[derive(Serialize)]
@@ -158,6 +165,8 @@ impl From<&observe::StatusResponse> for Status {
             tracking: answer.tracking.clone(),
             cgroup: answer.cgroup.clone(),
             previous_daemon: answer.previous_daemon.clone(),
+            enabled: answer.enabled,
+            disabled: answer.disabled,
         }
     }
 }
@@ -202,6 +211,7 @@ impl From<&runtime::ExitRecord> for Exit {
             }),
             stopped_by: record.stopped_by.as_ref().map(Origin::from),
             started_by: record.started_by.as_ref().map(Origin::from),
+            comment: record.comment.clone(),
         }
     }
 }

@@ -6,21 +6,34 @@
 
 mod json;
 mod outputs;
+mod registrations;
+mod repair;
 mod table;
+mod terminal;
+mod units;
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     process::ExitCode,
 };
 
+use api::meta::AuraeMeta;
 use serde::Serialize;
 
 pub(crate) use self::{
-    json::{Chunk, Executed, ExitLine, GapLine, Status},
+    json::{
+        Changed, Chunk, Executed, ExitLine, ExportLine, GapLine, Imported, Registration, Repaired,
+        Status,
+    },
     outputs::Outputs,
+    registrations::RegistrationTable,
+    repair::{imported, repaired},
     table::status as status_table,
+    terminal::width,
+    units::{EXPORT_HEADER, exported_damage, exported_unit, unit},
 };
-use crate::failure::Failure;
+use crate::{arguments::Format, failure::Failure};
 
 const STDOUT: &str = "standard output";
 const STDERR: &str = "standard error";
@@ -40,6 +53,32 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
         .map_err(|source| Failure::Output { stream: STDOUT, source: source.into() })?;
     line.push(b'\n');
     document(&line)
+}
+
+/// What became of one unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    Enabled,
+    Disabled,
+    Destroyed,
+}
+
+/// Writes that a unit was changed.
+pub(crate) fn changed(
+    change: Change,
+    name: &str,
+    answer: Option<&AuraeMeta>,
+    output: Format,
+) -> Result<(), Failure> {
+    let verb = match change {
+        Change::Enabled => "enabled",
+        Change::Disabled => "disabled",
+        Change::Destroyed => "destroyed",
+    };
+    match output {
+        Format::Table => document(format!("{verb} {}\n", harmless(name)).as_bytes()),
+        Format::Json => json(&Changed::from(answer)),
+    }
 }
 
 /// Writes what went wrong.
@@ -63,13 +102,12 @@ fn missing_sentence(bytes: u64, entries: u64, why: &str) -> String {
     format!("{amount} missing here: {why}")
 }
 
-/// Writes help, the version, or what is wrong with the command line.
-pub(crate) fn usage(usage: &clap::Error) -> ExitCode {
-    let status = match usage.print() {
-        Ok(()) => u8::try_from(usage.exit_code()).unwrap_or(1),
+/// Writes help or the version.
+pub(crate) fn help(wanted: &clap::Error) -> ExitCode {
+    let status = match wanted.print() {
+        Ok(()) => 0,
         Err(source) => {
-            let stream = if usage.use_stderr() { STDERR } else { STDOUT };
-            let unwritten = Failure::Output { stream, source };
+            let unwritten = Failure::Output { stream: STDOUT, source };
             failure(&unwritten);
             unwritten.status(1)
         }
@@ -77,11 +115,35 @@ pub(crate) fn usage(usage: &clap::Error) -> ExitCode {
     ExitCode::from(status)
 }
 
+/// Writes what is wrong with the command line.
+pub(crate) fn mistake(sentence: &str, status: i32) -> ExitCode {
+    complain(sentence);
+    ExitCode::from(u8::try_from(status).unwrap_or(1))
+}
+
 fn complain(sentence: &str) {
-    let line = format!("aer: {}\n", harmless(sentence));
+    let line = format!("aer: {}\n", bounded(&harmless(sentence)));
     // In one write, so that lines of several programs do not mix; and where even this fails, nobody is left
     // to be told.
     drop(io::stderr().write_all(line.as_bytes()));
+}
+
+/// The text without its middle, where it is too long for anybody to read: what was tried stands at its
+/// beginning, and what to do at its end.
+fn bounded(text: &str) -> Cow<'_, str> {
+    const HEAD: usize = 1500;
+    const TAIL: usize = 500;
+    let last = TAIL.saturating_sub(1);
+    let head = text.char_indices().nth(HEAD).map(|(end, _)| end);
+    let tail = text.char_indices().rev().nth(last).map(|(start, _)| start);
+    match (head, tail) {
+        (Some(end), Some(start)) if end < start => {
+            let beginning = text.get(..end).unwrap_or_default();
+            let end = text.get(start..).unwrap_or_default();
+            Cow::Owned(format!("{beginning}…{end}"))
+        }
+        (_, _) => Cow::Borrowed(text),
+    }
 }
 
 /// The text on one line, without anything that a terminal obeys.
@@ -113,6 +175,13 @@ mod tests {
         assert_eq!(missing_sentence(7, 1, "evicted"), "7 bytes of output missing here: evicted");
         assert_eq!(missing_sentence(0, 3, "x"), "3 entries of output missing here: x");
         assert_eq!(missing_sentence(0, 0, "x"), "output missing here: x");
+    }
+
+    #[test]
+    fn a_line_that_nobody_would_read_loses_its_middle() {
+        let text = |length| "ä".repeat(length);
+        assert_eq!(bounded(&text(2000)), text(2000));
+        assert_eq!(bounded(&text(2001)), format!("{}…{}", text(1500), text(500)));
     }
 
     proptest! {

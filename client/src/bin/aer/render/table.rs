@@ -20,6 +20,7 @@ pub(crate) fn status(answer: &StatusResponse) -> String {
             "runs",
             format!("{} live, {} since the daemon began", answer.runs_live, answer.runs_total),
         ),
+        ("schedule", format!("{} enabled, {} disabled", answer.enabled, answer.disabled)),
         ("spawning", answer.spawn_method.clone()),
         ("tracking", answer.tracking.clone()),
         ("cgroup", answer.cgroup.clone()),
@@ -30,23 +31,19 @@ pub(crate) fn status(answer: &StatusResponse) -> String {
 
 fn daemon(answer: &StatusResponse) -> String {
     let start = answer.daemon_starts;
-    format!("{}, start {start}, {}", process(answer.daemon_pid), moment(answer.started_at))
+    let since = moment(answer.started_at).unwrap_or_else(|| "an unknown time".to_owned());
+    format!("{}, start {start}, since {since}", process(answer.daemon_pid))
 }
 
 fn process(pid: i32) -> String {
     format!("pid {pid}")
 }
 
-fn moment(nanoseconds: i64) -> String {
-    match u64::try_from(nanoseconds) {
-        Ok(known @ 1..) => {
-            let moment = UNIX_EPOCH.checked_add(Duration::from_nanos(known));
-            moment.map_or_else(String::new, |moment| {
-                format!("since {}", humantime::format_rfc3339_seconds(moment))
-            })
-        }
-        Ok(0) | Err(_) => "since an unknown time".to_owned(),
-    }
+/// A moment of the wire, in UTC; None where it is not known.
+pub(super) fn moment(nanoseconds: i64) -> Option<String> {
+    let known = u64::try_from(nanoseconds).ok().filter(|known| *known > 0)?;
+    let moment = UNIX_EPOCH.checked_add(Duration::from_nanos(known))?;
+    Some(humantime::format_rfc3339_seconds(moment).to_string())
 }
 
 fn aligned(facts: &[(&str, String)]) -> String {
@@ -78,6 +75,8 @@ mod tests {
             tracking: "cgroup2".into(),
             cgroup: "/aurae".into(),
             previous_daemon: String::new(),
+            enabled: 3,
+            disabled: 1,
         }
     }
 
@@ -91,6 +90,7 @@ version   0.1.0
 daemon    pid 12, start 1, since 2023-11-14T22:13:20Z
 keeper    pid 11
 runs      2 live, 10 since the daemon began
+schedule  3 enabled, 1 disabled
 spawning  clone3-into-cgroup
 tracking  cgroup2
 cgroup    /aurae
@@ -109,7 +109,7 @@ cgroup    /aurae
     proptest! {
         #[test]
         fn every_moment_can_be_written(nanoseconds in any::<i64>()) {
-            prop_assert!(moment(nanoseconds).starts_with("since "));
+            prop_assert_eq!(moment(nanoseconds).is_some(), nanoseconds > 0);
         }
     }
 }

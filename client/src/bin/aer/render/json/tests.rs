@@ -14,6 +14,7 @@ fn record(cause: exit_record::Cause) -> runtime::ExitRecord {
         cause: Some(cause),
         started_at: i64::MAX,
         leftovers: runtime::Leftovers::Killed.into(),
+        comment: "c".into(),
         usage: Some(runtime::ResourceUsage { user_time_ns: Some(5), ..Default::default() }),
         ..Default::default()
     }
@@ -29,7 +30,7 @@ fn an_exit_record_has_the_names_of_the_wire() {
             "usage": {"user_time_ns": 5, "system_time_ns": null, "memory_peak_bytes": null,
                 "largest_resident_bytes": null},
             "stdout_total": 0, "stderr_total": 0, "leftovers": "killed",
-            "stopped_by": null, "started_by": null,
+            "stopped_by": null, "started_by": null, "comment": "c",
         }})
     );
 }
@@ -104,6 +105,8 @@ fn a_status_has_the_names_of_the_wire() {
     let answer = observe::StatusResponse {
         meta: Some(meta::AuraeMeta { name: "node".into(), message: "m".into() }),
         problems: vec!["p".into()],
+        enabled: 3,
+        disabled: 1,
         ..Default::default()
     };
     assert_eq!(
@@ -113,6 +116,7 @@ fn a_status_has_the_names_of_the_wire() {
             "problems": ["p"], "daemon_pid": 0, "keeper_pid": 0, "started_at": 0,
             "daemon_starts": 0, "runs_live": 0, "runs_total": 0, "spawn_method": "",
             "tracking": "", "cgroup": "", "previous_daemon": "",
+            "enabled": 3, "disabled": 1,
         })
     );
 }

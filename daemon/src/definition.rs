@@ -1,20 +1,32 @@
-//! From `runtime.Executable` to what the core executes.
+//! From `runtime.Executable`, the wire's definition of what can be executed, to what the core executes.
 
 use api::runtime::Executable;
-use tonic::Status;
 use units::{Argv, CommandLine, Execution, Name, RunId};
 
-use super::status::invalid;
 use crate::environment::Environment;
 
 /// The longest comment, in bytes.
 const LONGEST_COMMENT: usize = 4096;
 
+/// A field that cannot be as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub(crate) struct Invalid {
+    /// Which, as the wire names it.
+    pub(crate) field: &'static str,
+    /// Why.
+    pub(crate) why: String,
+}
+
+fn invalid(field: &'static str, why: impl std::fmt::Display) -> Invalid {
+    Invalid { field, why: why.to_string() }
+}
+
 /// What to execute. An empty name is made up; an empty run id too.
-pub(super) fn execution(
+pub(crate) fn execution(
     executable: Executable,
     environment: &Environment,
-) -> Result<Execution, Status> {
+) -> Result<Execution, Invalid> {
     let Executable { meta, command, comment, argv, run_id } = executable;
     let run = if run_id.is_empty() {
         RunId::from_bytes(uuid::Uuid::new_v4().into_bytes())
@@ -26,6 +38,10 @@ pub(super) fn execution(
         let why = format!("it is {length} bytes long; at most {LONGEST_COMMENT} are allowed");
         return Err(invalid("comment", why));
     }
+    if let Some(at) = comment.find('\0') {
+        let why = format!("it has a NUL byte at {at}, which an environment cannot hold");
+        return Err(invalid("comment", why));
+    }
     let name = meta.unwrap_or_default().name;
     let anonymous = name.is_empty();
     let name = if anonymous {
@@ -33,7 +49,7 @@ pub(super) fn execution(
     } else {
         name.parse().map_err(|why| invalid("meta.name", why))?
     };
-    let (program, argv) = words(&command, argv, environment, run)?;
+    let (program, argv) = words(&command, argv, environment, (run, &comment))?;
     Ok(Execution { run, name, anonymous, program, argv, comment })
 }
 
@@ -42,8 +58,8 @@ fn words(
     command: &str,
     argv: Vec<String>,
     environment: &Environment,
-    run: RunId,
-) -> Result<(Vec<u8>, Argv), Status> {
+    (run, comment): (RunId, &str),
+) -> Result<(Vec<u8>, Argv), Invalid> {
     match (command.is_empty(), argv.is_empty()) {
         (true, true) => Err(invalid("command", "there is none, and no argv; give one of them")),
         (false, false) => Err(invalid("argv", "there is a command too; give one of them")),
@@ -67,7 +83,7 @@ fn words(
             }
             let run = run.to_string();
             let expanded = line
-                .expand(|variable| environment.value(variable, &run))
+                .expand(|variable| environment.value(variable, &run, comment))
                 .map_err(|why| invalid("command", why))?;
             Ok((expanded.program, expanded.argv))
         }

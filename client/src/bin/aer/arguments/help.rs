@@ -1,0 +1,108 @@
+//! What stands below the usage in the help of each verb.
+
+pub(super) const GLOBAL: &str = "Options of every verb";
+
+pub(super) const FILES: &str = "\
+The daemon is looked for where the first of these says:
+  --socket or --address, AURAE_SOCKET in the environment,
+  ~/.aurae/config, /etc/aurae/config ([system] socket = \"/PATH\" in TOML),
+  and otherwise where auraed listens for this user if nobody tells it otherwise.
+
+Every failure is one line on standard error and a status that is not 0: 125 from exec, 1 from the other
+verbs, 2 where the command line is wrong. 141 where the reader of the output went away.";
+
+pub(super) const EXEC: &str = "\
+The exit status is the program's own; 128 + N where signal N ended it; 127 where there is no such
+program, 126 where it cannot be executed, 125 where aer or the daemon failed.
+Ctrl-C or SIGTERM stops the run with that signal, a second one kills it, a third one leaves it.
+With -o json the answer is one JSON object at the end, output included.
+
+Examples:
+  aer exec -- ls -l /etc
+  aer exec --name backup -- tar -cf /tmp/etc.tar /etc
+  aer exec -c 'printf \"%s\\n\" \"two words\"'";
+
+pub(super) const STATUS: &str = "\
+The exit status is 0 where the daemon is healthy, 1 where it is not.
+
+Example:
+  aer status -o json";
+
+pub(super) const LOGS: &str = "\
+An argument that is a UUID is a run, digits are a process id, everything else is a name; --run, --pid and
+--name settle it. What was printed on standard output goes to standard output, byte by byte, and standard
+error likewise; what is missing is told in one line on standard error.
+With -o json each piece is one JSON object on a line of its own.
+
+Examples:
+  aer logs backup -f
+  aer logs --daemon";
+
+pub(super) const COMPLETIONS: &str = "\
+Example:
+  aer completions bash > ~/.local/share/bash-completion/completions/aer";
+
+pub(super) const ENABLE: &str = "\
+Enabling starts nothing: the unit starts at the next boot. Enabling a name that is registered replaces what is
+registered under it.
+
+Examples:
+  aer enable backup --comment 'every boot' -- tar -cf /tmp/etc.tar /etc
+  aer enable hello -c 'echo ${HOME}'
+  aer show backup | aer --address http://node-7:8080 enable -f -";
+
+pub(super) const DISABLE: &str = "\
+Disabling stops nothing: the unit stays registered and does not start at the next boot. Each name is tried;
+the exit status is 1 where one of them could not be disabled.
+
+Example:
+  aer disable backup hello";
+
+pub(super) const DESTROY: &str = "\
+Destroying stops nothing: the unit is forgotten. Each name is tried; the exit status is 1 where one of them
+could not be destroyed.
+
+Example:
+  aer destroy backup hello";
+
+pub(super) const LIST: &str = "\
+On a terminal long commands and comments are cut to its width; elsewhere they are whole.
+With -o json each unit is one JSON object on a line of its own, with who changed it, when and why.
+
+Examples:
+  aer list --enabled
+  aer -o json list | jq .executable.meta.name";
+
+pub(super) const SHOW: &str = "\
+It is printed as TOML, as aer enable -f takes it; comments in it say whether it is enabled, and who changed it,
+when and why.
+
+Example:
+  aer show backup > backup.toml";
+
+pub(super) const SCHEDULE: &str = "\
+Examples:
+  aer schedule export > units.toml
+  aer schedule import units.toml
+  aer schedule repair";
+
+pub(super) const EXPORT: &str = "\
+It is printed as TOML, as aer schedule import takes it, a table [[unit]] for each unit. What is damaged is told
+there as a comment and in one line on standard error, the exit status is 1 then, and everything else is there.
+
+Example:
+  aer schedule export > units.toml";
+
+pub(super) const IMPORT: &str = "\
+All units of the file are registered or, where one of them is refused, none. A unit of the same name is
+replaced; the others stay.
+
+Example:
+  aer schedule import units.toml";
+
+pub(super) const REPAIR: &str = "\
+A damaged store is put aside as evidence, never deleted, and a new one is begun with what can be got out of it.
+Of a store that is whole nothing is changed. What was lost is listed; the exit status is 0 all the same.
+
+Example:
+  aer schedule repair";

@@ -1,0 +1,114 @@
+//! What is wrong with a command line is one line, like every other failure.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+use crate::{aer, complaint, status, text};
+
+#[test]
+fn every_mistake_is_one_line_and_status_2() {
+    for words in [
+        &[][..],
+        &["-o", "json"],
+        &["exce"],
+        &["exec"],
+        &["exec", "ls"],
+        &["exec", "--bogus"],
+        &["exec", "-c", "a", "--", "b"],
+        &["exec", "--run-id", "x", "--", "b"],
+        &["status", "--socket"],
+        &["status", "--socket", "/s", "--address", "http://h:1"],
+        &["status", "--address", "https://h:1"],
+        &["status", "-o", "yaml"],
+        &["status", "more"],
+        &["logs"],
+        &["logs", "99999999999999999999"],
+        &["logs", "--pid", "0"],
+        &["enable"],
+        &["enable", "a"],
+        &["enable", "a", "ls"],
+        &["enable", "--", "ls"],
+        &["enable", "a", "-f", "x"],
+        &["enable", "-f", "x", "--comment", "c"],
+        &["enable", "-f", "x", "--", "ls"],
+        &["enable", "a", "-c", "x", "--", "ls"],
+        &["enable", "a", "-f"],
+        &["disable"],
+        &["destroy"],
+        &["list", "--enabled", "--disabled"],
+        &["list", "x"],
+        &["show"],
+        &["show", "a", "b"],
+        &["schedule"],
+        &["schedule", "exprt"],
+        &["schedule", "export", "x"],
+        &["schedule", "import", "a", "b"],
+        &["completions"],
+        &["completions", "tcsh"],
+        &["status", "a\nb\x1b[31m"],
+        &["--\n"],
+    ] {
+        let output = aer(words).output().unwrap();
+        assert_eq!((status(&output), output.stdout.len()), (2, 0), "{words:?}");
+        let complaint = complaint(&output);
+        assert!(complaint.ends_with(" --help") && !complaint.contains('\x1b'), "{complaint}");
+    }
+}
+
+#[test]
+fn a_mistake_says_what_on_what_and_what_to_do() {
+    let output = aer(["exec", "--bogus"]).output().unwrap();
+    let wanted = "aer: unexpected argument '--bogus' for 'aer exec'; see aer exec --help";
+    assert_eq!(complaint(&output), wanted);
+    let output = aer(["status", "a\nb\x1b"]).output().unwrap();
+    let wanted = "aer: unexpected argument 'a\\nb\\u{1b}' for 'aer status'; see aer status --help";
+    assert_eq!(complaint(&output), wanted);
+}
+
+#[test]
+fn a_huge_argument_does_not_make_a_huge_line() {
+    let huge = "x".repeat(100_000);
+    for words in [
+        &["status", &huge][..],
+        &["status", "-o", &huge],
+        &["status", "--address", &huge],
+        &["logs", "--run", &huge],
+        &["list", &format!("--{huge}")],
+        &[&huge],
+        &["schedule", &huge],
+        &["--socket", &format!("/{huge}"), "status"],
+        &["--socket", "/nonexistent/x", "disable", &huge],
+    ] {
+        let output = aer(words).output().unwrap();
+        assert!(status(&output) > 0);
+        assert!(complaint(&output).chars().count() < 2100, "{}", complaint(&output).len());
+    }
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_one_line() {
+    for verb in [&["status"][..], &["exec", "--"], &["enable", "a", "--"], &["disable"]] {
+        let words = verb.iter().map(OsStr::new).chain([OsStr::from_bytes(b"\xff\xfe")]);
+        let output = aer(words).output().unwrap();
+        assert_eq!(status(&output), 2);
+        complaint(&output);
+    }
+}
+
+#[test]
+fn help_and_version_stay_on_standard_output() {
+    for words in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["--version"],
+        &["exec", "--help"],
+        &["enable", "--help"],
+        &["schedule", "--help"],
+        &["schedule", "import", "--help"],
+        &["help", "schedule", "repair"],
+    ] {
+        let output = aer(words).output().unwrap();
+        assert_eq!((status(&output), text(&output.stderr)), (0, ""), "{words:?}");
+        assert!(text(&output.stdout).lines().count() >= 1);
+    }
+}

@@ -1,0 +1,312 @@
+//! The thread that owns the store.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    time::Duration,
+};
+
+use schedule::{Change, ChangeError, Entry, OpenError, Options, Repair, RepairError, Salvage};
+use tokio::sync::oneshot;
+use units::Name;
+
+use super::{Changed, DEPTH, Health, Job, Location, Shared, Unchanged, View, cause};
+
+/// For how long a store that could not be opened before is tried again, when somebody asks.
+const SECOND_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Starts it, and begins to open the store.
+pub(super) fn start(location: Location, shared: Arc<Shared>) -> io::Result<SyncSender<Job>> {
+    let (jobs, receiver) = sync_channel(DEPTH);
+    let mut thread = Thread { location, shared, schedule: None };
+    std::thread::Builder::new().name("schedule".to_owned()).spawn(move || {
+        thread.open(Options::default().patience);
+        thread.work(&receiver);
+    })?;
+    Ok(jobs)
+}
+
+struct Thread {
+    location: Location,
+    shared: Arc<Shared>,
+    schedule: Option<schedule::Schedule>,
+}
+
+/// A caller of [`Job::Change`], and how many changes of the commit are his.
+struct Waiting {
+    answer: oneshot::Sender<Changed>,
+    changes: usize,
+}
+
+impl Thread {
+    fn options(&self, patience: Duration) -> Options {
+        Options { scratch: self.location.scratch.clone(), patience }
+    }
+
+    fn open(&mut self, patience: Duration) {
+        let opened = schedule::Schedule::open(&self.location.folder, &self.options(patience));
+        let view = match opened {
+            Ok(schedule) => {
+                for warning in schedule.warnings() {
+                    tracing::warn!(warning, "the schedule");
+                }
+                for damage in schedule.unreadable() {
+                    tracing::error!(
+                        name = damage.name,
+                        why = damage.message,
+                        "registered, and cannot be read"
+                    );
+                }
+                let entry = |entry: &Entry| (entry.name.clone(), Arc::new(entry.clone()));
+                let entries: BTreeMap<Name, Arc<Entry>> = schedule.entries().map(entry).collect();
+                let enabled = entries.values().filter(|entry| entry.enabled);
+                // Later openings are no boots.
+                self.shared.at_start.set(enabled.map(Arc::clone).collect()).ok();
+                let view = View::Open {
+                    entries,
+                    unreadable: schedule.unreadable(),
+                    warnings: schedule.warnings().to_vec(),
+                };
+                self.schedule = Some(schedule);
+                view
+            }
+            Err(why) => {
+                tracing::error!(
+                    why = format!("{why}{}", cause(&why)),
+                    "nothing enabled is started"
+                );
+                View::Unusable(Arc::new(why))
+            }
+        };
+        self.show(view);
+    }
+
+    fn show(&self, view: View) {
+        let health = match &view {
+            View::Opening => Health::Opening,
+            View::Open { .. } => Health::Open,
+            View::Unusable(_) => Health::Unusable,
+        };
+        *self.shared.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+        self.shared.health.send_replace(health);
+    }
+
+    fn work(&mut self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Change(changes, answer) => {
+                        let first = Waiting { answer, changes: changes.len() };
+                        next = self.commit_together(changes, first, jobs);
+                    }
+                    // Who asked may be gone.
+                    Job::Export(answer) => drop(answer.send(self.export())),
+                    Job::Repair(answer) => drop(answer.send(self.repair())),
+                }
+            }
+        }
+    }
+
+    /// Commits these changes with those that wait behind them; the first job behind those.
+    fn commit_together(
+        &mut self,
+        mut changes: Vec<Change>,
+        first: Waiting,
+        jobs: &Receiver<Job>,
+    ) -> Option<Job> {
+        let mut callers = vec![first];
+        let mut next = None;
+        while callers.len() < DEPTH && next.is_none() {
+            match jobs.try_recv() {
+                Ok(Job::Change(more, answer)) => {
+                    callers.push(Waiting { answer, changes: more.len() });
+                    changes.extend(more);
+                }
+                Ok(other) => next = Some(other),
+                Err(_) => break,
+            }
+        }
+        match self.commit(changes) {
+            Ok(results) => {
+                let mut results = results.into_iter();
+                for Waiting { answer, changes } in callers {
+                    drop(answer.send(Ok(results.by_ref().take(changes).collect())));
+                }
+            }
+            Err(why) => {
+                tracing::error!(%why, "the schedule was not changed");
+                for Waiting { answer, .. } in callers {
+                    drop(answer.send(Err(why.clone())));
+                }
+            }
+        }
+        next
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) -> Result<Vec<Result<(), ChangeError>>, Unchanged> {
+        let touched: Vec<Name> = changes.iter().map(|change| name_of(change).clone()).collect();
+        let schedule = self.usable().map_err(|why| Unchanged::Unusable { why })?;
+        let results =
+            schedule.commit(changes).map_err(|why| Unchanged::Commit { why: Arc::new(why) })?;
+        let new: Vec<(Name, Option<Arc<Entry>>)> = touched
+            .into_iter()
+            .map(|name| {
+                let entry = schedule.entry(&name).cloned().map(Arc::new);
+                (name, entry)
+            })
+            .collect();
+        let left = schedule.unreadable();
+        self.refresh(new, left);
+        Ok(results)
+    }
+
+    /// What readers see after a commit.
+    fn refresh(&self, new: Vec<(Name, Option<Arc<Entry>>)>, left: Vec<schedule::Damage>) {
+        let mut view = self.shared.view.write().unwrap_or_else(PoisonError::into_inner);
+        if let View::Open { entries, unreadable, .. } = &mut *view {
+            *unreadable = left;
+            for (name, entry) in new {
+                match entry {
+                    Some(entry) => drop(entries.insert(name, entry)),
+                    None => drop(entries.remove(&name)),
+                }
+            }
+        }
+    }
+
+    /// The store; one that could not be opened is tried again where that may have passed.
+    fn usable(&mut self) -> Result<&mut schedule::Schedule, Arc<OpenError>> {
+        if self.schedule.is_none() && self.may_have_passed() {
+            self.open(SECOND_PATIENCE);
+        }
+        match (
+            &mut self.schedule,
+            &*self.shared.view.read().unwrap_or_else(PoisonError::into_inner),
+        ) {
+            (Some(schedule), _) => Ok(schedule),
+            (None, View::Unusable(why)) => Err(Arc::clone(why)),
+            (None, View::Opening | View::Open { .. }) => {
+                let folder = self.location.folder.clone();
+                Err(Arc::new(OpenError::Locked { folder, holder: None }))
+            }
+        }
+    }
+
+    fn may_have_passed(&self) -> bool {
+        match &*self.shared.view.read().unwrap_or_else(PoisonError::into_inner) {
+            View::Unusable(why) => match why.as_ref() {
+                OpenError::Locked { .. } | OpenError::Io { .. } => true,
+                OpenError::Newer { .. } | OpenError::Damaged { .. } => false,
+            },
+            View::Opening | View::Open { .. } => false,
+        }
+    }
+
+    fn export(&mut self) -> Result<Salvage, Arc<OpenError>> {
+        match self.usable() {
+            Ok(schedule) => Ok(Salvage {
+                entries: schedule.entries().cloned().collect(),
+                damage: schedule.unreadable(),
+            }),
+            Err(_) => schedule::salvage(&self.location.folder, &self.options(SECOND_PATIENCE))
+                .map_err(Arc::new),
+        }
+    }
+
+    fn repair(&mut self) -> Result<Repair, RepairError> {
+        if let Ok(schedule) = self.usable() {
+            let (kept, lost) = (schedule.entries().count(), schedule.unreadable());
+            return Ok(Repair { evidence: None, kept, lost });
+        }
+        let repair = schedule::repair(&self.location.folder, &self.options(SECOND_PATIENCE))?;
+        tracing::warn!(kept = repair.kept, lost = repair.lost.len(), "the schedule was repaired");
+        self.show(View::Opening);
+        self.open(SECOND_PATIENCE);
+        Ok(repair)
+    }
+}
+
+fn name_of(change: &Change) -> &Name {
+    match change {
+        Change::Enable { name, .. }
+        | Change::Import { name, .. }
+        | Change::Disable { name, .. }
+        | Change::Destroy { name, .. } => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use schedule::Change;
+    use units::Origin;
+
+    use super::super::*;
+
+    fn enable(name: &str) -> Vec<Change> {
+        let (name, by) = (name.parse().unwrap(), Origin::daemon("a test"));
+        vec![Change::Enable { name, definition: b"it".to_vec(), at: 1, by }]
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn many_changes_at_once_each_get_their_own_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location {
+            folder: folder.path().join("schedule"),
+            scratch: folder.path().to_path_buf(),
+        };
+        let schedule = Schedule::start(location.clone()).unwrap();
+        runtime().block_on(async {
+            let mut calls = tokio::task::JoinSet::new();
+            for number in 0..100 {
+                let schedule = schedule.clone();
+                calls.spawn(async move {
+                    let name = format!("unit-{number}");
+                    let by = Origin::daemon("a test");
+                    let changes = match number % 2 {
+                        0 => enable(&name),
+                        _ => vec![Change::Disable { name: name.parse().unwrap(), at: 2, by }],
+                    };
+                    (number, schedule.change(changes).await.unwrap())
+                });
+            }
+            while let Some(done) = calls.join_next().await {
+                let (number, results) = done.unwrap();
+                assert_eq!(results.len(), 1);
+                assert_eq!(results.first().unwrap().is_ok(), number % 2 == 0, "{number}");
+            }
+            assert_eq!(schedule.entries().await.unwrap().len(), 50);
+            assert!(schedule.holds(&"unit-0".parse().unwrap()).await);
+            assert!(!schedule.holds(&"unit-1".parse().unwrap()).await);
+        });
+    }
+
+    #[test]
+    fn a_store_that_was_in_the_way_is_opened_when_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location {
+            folder: folder.path().join("schedule"),
+            scratch: folder.path().to_path_buf(),
+        };
+        fs::write(&location.folder, "a file").unwrap();
+        let schedule = Schedule::start(location.clone()).unwrap();
+        runtime().block_on(async {
+            let refused = schedule.change(enable("a")).await.unwrap_err();
+            assert!(matches!(refused, Unchanged::Unusable { .. }), "{refused}");
+            assert_eq!(schedule.problems().len(), 1);
+            fs::remove_file(&location.folder).unwrap();
+            schedule.change(enable("a")).await.unwrap();
+            assert_eq!(schedule.problems(), Vec::<String>::new());
+        });
+    }
+}
