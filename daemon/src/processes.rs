@@ -6,6 +6,7 @@ use std::{
     collections::HashSet,
     fs,
     io::{self, ErrorKind},
+    time::Duration,
 };
 
 use nix::unistd::Pid;
@@ -144,6 +145,28 @@ impl Look {
 
     fn children(&mut self, pid: i32) -> Vec<i32> {
         self.or_vanished(children(pid), Vec::new())
+    }
+}
+
+/// How often it is looked, each millisecond, whether a process that is being made has got as far as its mark. It takes
+/// microseconds; one that takes longer is ended with its run.
+const BIRTH_LOOKS: usize = 1000;
+
+/// Waits, for a second at most, until no child of the keeper is on its way from a dead daemon's spawner to its program.
+pub(crate) fn await_the_unborn(keeper: i32) {
+    let ours = fs::read_link("/proc/self/exe").ok();
+    let us = std::process::id().try_into().unwrap_or(0);
+    let unborn = || {
+        children(keeper).unwrap_or_default().into_iter().any(|pid| {
+            pid != us && ours.is_some() && fs::read_link(format!("/proc/{pid}/exe")).ok() == ours
+        })
+    };
+    for _ in 0..BIRTH_LOOKS {
+        if !unborn() {
+            return;
+        }
+        #[expect(clippy::disallowed_methods, reason = "nothing tells when a process executes")]
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -44,6 +44,25 @@ pub(crate) struct RunFile {
     /// When it was ordered: nanoseconds since the Unix epoch.
     #[prost(int64, tag = "10")]
     pub(crate) ordered_at: i64,
+    /// Whether its process was ever there: the process itself appends this, as [`MARK`].
+    #[prost(bool, tag = "11")]
+    pub(crate) made: bool,
+}
+
+/// What a run's process appends to its file: the field `made`, as protobuf encodes it (the number 11 and the type 0 in
+/// one byte, then 1).
+pub(crate) const MARK: &[u8] = &[0x58, 1];
+
+/// What a run's file says.
+pub(crate) struct Kept {
+    /// What was to be executed.
+    pub(crate) execution: Execution,
+    /// Who ordered it.
+    pub(crate) origin: Origin,
+    /// When: nanoseconds since the Unix epoch.
+    pub(crate) ordered_at: i64,
+    /// Whether its process was ever there.
+    pub(crate) made: bool,
 }
 
 /// The only version there is.
@@ -63,11 +82,12 @@ impl RunFile {
             identity: origin.identity.clone(),
             reason: origin.reason.clone(),
             ordered_at,
+            made: false,
         }
     }
 
     /// What it says, if it says it of this run.
-    fn read_back(self, run: RunId) -> Option<(Execution, Origin, i64)> {
+    fn read_back(self, run: RunId) -> Option<Kept> {
         if self.version != VERSION || self.run != run.to_bytes() {
             return None;
         }
@@ -80,20 +100,22 @@ impl RunFile {
             comment: self.comment,
         };
         let origin = Origin { door: Door::Grpc, identity: self.identity, reason: self.reason };
-        Some((execution, origin, self.ordered_at))
+        Some(Kept { execution, origin, ordered_at: self.ordered_at, made: self.made })
     }
 
-    /// Writes the file; the run must not be made before.
-    pub(crate) fn write(&self, folder: &Path, run: RunId) -> io::Result<()> {
+    /// Writes the file; the run must not be made before. Gives where its process leaves its [`MARK`].
+    pub(crate) fn write(&self, folder: &Path, run: RunId) -> io::Result<File> {
         let path = path(folder, run);
         let mut options = File::options();
         options.write(true).create(true).truncate(true).mode(0o600);
-        options.open(path)?.write_all(&self.encode_to_vec())
+        let mut file = options.open(path)?;
+        file.write_all(&self.encode_to_vec())?;
+        Ok(file)
     }
 }
 
 /// Reads a run's file; nothing where it is missing, damaged or another run's.
-pub(crate) fn read(folder: &Path, run: RunId) -> Option<(Execution, Origin, i64)> {
+pub(crate) fn read(folder: &Path, run: RunId) -> Option<Kept> {
     let bytes = fs::read(path(folder, run)).ok()?;
     RunFile::decode(bytes.as_slice()).ok()?.read_back(run)
 }
@@ -140,9 +162,13 @@ mod tests {
             let execution = Execution { run, name, anonymous: true, program, argv, comment };
             let origin = Origin::daemon("why");
             let file = RunFile::new(&execution, &origin, 5);
-            let read = RunFile::decode(file.encode_to_vec().as_slice()).unwrap().read_back(run).unwrap();
-            prop_assert_eq!(read.0, execution);
-            prop_assert_eq!(read.2, 5);
+            let mut written = file.encode_to_vec();
+            for made in [false, true, true] {
+                let read = RunFile::decode(written.as_slice()).unwrap().read_back(run).unwrap();
+                prop_assert_eq!(&read.execution, &execution);
+                prop_assert_eq!((read.ordered_at, read.made), (5, made));
+                written.extend_from_slice(MARK);
+            }
         }
     }
 }

@@ -39,9 +39,9 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a run may take to end when it is told to, before it is killed; an orderly end of the whole
 /// daemon may be bound tighter.
 const RUN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Descriptors of one run in the daemon: two pipes, two files of its log, its cgroup's events, and those of a
-/// call that follows it.
-const DESCRIPTORS_PER_RUN: u64 = 8;
+/// Descriptors of one run in the daemon: two pipes, two files of its log, its cgroup's events, its main process, and
+/// those of a call that follows it.
+const DESCRIPTORS_PER_RUN: u64 = 9;
 /// Descriptors that runs may not use up: the loop's own, connections, log reading.
 const RESERVED_DESCRIPTORS: u64 = 512;
 /// How long calls that are being answered may take to reach their clients when everything has ended.
@@ -126,18 +126,15 @@ pub(crate) fn serve() -> Result<(), BeginError> {
         all_ended: Arc::clone(&all_ended),
     };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
-    supervisor.adopt(inherited, &runs);
+    let unmade = supervisor.adopt(inherited, &runs, keeper);
     runfile::sweep(&runs, &keep);
-    let supervisor = std::thread::Builder::new()
-        .name("supervisor".to_owned())
-        .spawn(move || supervisor.run())
-        .map_err(when("starting the supervisor thread"))?;
+    let supervisor = start_supervisor(supervisor)?;
     let boot = Boot {
         runtime_dir: configuration.runtime_dir,
         keeper: KeeperInstance::of(keeper),
         inherited: keep,
+        unmade,
     };
-    let identity = Arc::new(identity);
     let door = doors::Core { inbox, logs: logs.clone(), schedule, environment, identity };
     let served = Served { listener: handover.listener, door, boot };
     let outcome = run_doors(served, &serving, &all_ended, supervisor);
@@ -204,6 +201,13 @@ fn run_doors(
     });
     runtime.shutdown_timeout(Duration::ZERO);
     outcome
+}
+
+fn start_supervisor(supervisor: Supervisor) -> Result<std::thread::JoinHandle<()>, BeginError> {
+    std::thread::Builder::new()
+        .name("supervisor".to_owned())
+        .spawn(move || supervisor.run())
+        .map_err(when("starting the supervisor thread"))
 }
 
 fn start_spawners(

@@ -196,7 +196,8 @@ impl Thread {
                 Patience::Wait,
             )
             .map_err(|why| nothing_made(keeper_fails(&why)))?;
-        let cgroup_folder = self.prepare(execution, origin, cgroup).map_err(nothing_made)?;
+        let (file, cgroup_folder) =
+            self.prepare(execution, origin, cgroup).map_err(nothing_made)?;
         let attach = Attach {
             run,
             log: log_of(execution),
@@ -208,7 +209,7 @@ impl Thread {
             nothing_made(failure(Stage::Descriptors, Errno::UnknownErrno, &why.to_string()))
         })?;
         let plan = self
-            .plan(execution, &program, stdout.into(), stderr.into(), cgroup_folder)
+            .plan(execution, &program, [stdout.into(), stderr.into()], cgroup_folder, file.into())
             .map_err(nothing_made)?;
         match self.spawner.spawn(&plan, Parentage::Sibling) {
             Ok(spawned) => Ok(spawned),
@@ -230,14 +231,14 @@ impl Thread {
         execution: &Execution,
         origin: &Origin,
         cgroup: Option<&RunCgroup>,
-    ) -> Result<Option<OwnedFd>, StartFailure> {
-        let file = RunFile::new(execution, origin, clock::now().wall);
-        file.write(&self.setting.runs, execution.run).map_err(|why| {
+    ) -> Result<(File, Option<OwnedFd>), StartFailure> {
+        let kept = RunFile::new(execution, origin, clock::now().wall);
+        let file = kept.write(&self.setting.runs, execution.run).map_err(|why| {
             let folder = self.setting.runs.display();
             failure(Stage::Descriptors, errno_of(&why), &format!("cannot write to {folder}: {why}"))
         })?;
-        let Some(cgroup) = cgroup else { return Ok(None) };
-        cgroup.make().map(Some).map_err(|why| {
+        let Some(cgroup) = cgroup else { return Ok((file, None)) };
+        cgroup.make().map(|folder| (file, Some(folder))).map_err(|why| {
             let sentence = format!("cannot make the cgroup {}: {why}", cgroup.shown());
             failure(Stage::Cgroup, errno_of(&why), &sentence)
         })
@@ -247,9 +248,9 @@ impl Thread {
         &self,
         execution: &Execution,
         program: &std::path::Path,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
+        [stdout, stderr]: [OwnedFd; 2],
         cgroup: Option<OwnedFd>,
+        file: OwnedFd,
     ) -> Result<Plan, StartFailure> {
         let invalid =
             |why: String| failure(Stage::Exec, Errno::EINVAL, &format!("cannot start it: {why}"));
@@ -272,6 +273,7 @@ impl Thread {
             umask: Some(nix::sys::stat::Mode::from_bits_truncate(0o022)),
             open_files_limit: Some(OpenFilesLimit { soft, hard }),
             oom_score_adjustment: self.lower_oom_score.then_some(0),
+            mark: Some((file, runfile::MARK)),
         };
         Plan::new(input).map_err(|why| invalid(why.to_string()))
     }

@@ -71,7 +71,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
     /// Nothing is registered under this name.
-    #[error("nothing is registered under the name {0}; register it first")]
+    #[error("nothing is registered under the name {0}; `aer list` shows what is")]
     Unknown(Name),
     /// Something is registered under this name and cannot be read.
     #[error(

@@ -26,7 +26,8 @@ pub enum OpenError {
         known: u64,
     },
     /// What is on the disk is not what was written there.
-    #[error("cannot open the schedule in {}: it is damaged, {what}; {}; export what can be got out of it, and repair it",
+    #[error("cannot open the schedule in {}: it is damaged, {what}; {}; `aer schedule export` gets out of it what can \
+        be got, and `aer schedule repair` makes it usable again",
         folder.display(), evidence_text(evidence.as_ref()))]
     Damaged {
         /// The folder of the store.

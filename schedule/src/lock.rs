@@ -7,6 +7,7 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     os::unix::fs::MetadataExt,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     thread,
     time::Duration,
@@ -56,7 +57,7 @@ pub(crate) fn take(place: &Place, patience: Duration) -> Result<Option<File>, Op
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let written = File::options().write(true).create(true).truncate(false).open(path);
+    let written = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     written.or_else(|error| match File::open(path) {
         Ok(file) => Ok(file),
         Err(_) => Err(error),

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Damage, Options, RepairError,
+    Damage, OpenError, Options, RepairError,
     contents::Contents,
     migrate::{STEPS, Step},
-    opening, salvage,
+    opening,
+    place::Place,
+    reading::{self, Reading},
+    salvage,
     store::Trouble,
 };
 
@@ -35,7 +38,8 @@ fn repair_with(folder: &Path, options: &Options, steps: &[Step]) -> Result<Repai
         path: path.to_owned(),
         cause,
     };
-    let evidence = if gathered.whole {
+    // All of it can be got where only an index was lost; whether it can be opened is another question.
+    let evidence = if gathered.whole && opens(&place, options, steps)? {
         None
     } else {
         // Above every number that was ever acknowledged, since the old ones may mean other changes.
@@ -53,4 +57,11 @@ fn repair_with(folder: &Path, options: &Options, steps: &[Step]) -> Result<Repai
     let mut lost = gathered.damage;
     lost.extend(contents.unreadable());
     Ok(Repair { evidence, kept: contents.entries().count(), lost })
+}
+
+/// Whether a copy of the store can be opened as the store would be.
+fn opens(place: &Place, options: &Options, steps: &[Step]) -> Result<bool, OpenError> {
+    let reading = Reading::of(place.folder(), place, &options.scratch)
+        .map_err(opening::io_error("copying, for reading,", place.folder()))?;
+    Ok(reading::open(reading.folder(), options.patience, steps).is_ok())
 }

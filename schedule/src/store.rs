@@ -275,6 +275,10 @@ impl From<sled::Error> for Trouble {
             sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
                 Self::Locked
             }
+            // The same as an error of another kind.
+            sled::Error::Io(error) if error.to_string().contains("corrupted data") => {
+                Self::Damaged("its files are not what was written there".to_owned())
+            }
             sled::Error::Io(error) if is_machine(error.kind()) => Self::Machine(error),
             // Its own text has a place for a backtrace in it, and is about its files.
             sled::Error::Corruption { .. } => {

@@ -268,6 +268,28 @@ impl Daemon {
         self.logs(request).expect("the daemon knows the run")
     }
 
+    /// What a unit's log has, of all its runs.
+    ///
+    /// # Panics
+    /// Where nothing of this name has run.
+    #[must_use]
+    #[track_caller]
+    pub fn unit_log(&self, name: &str) -> Logged {
+        let source = Some(Source::Name(name.to_owned()));
+        self.logs(LogsRequest { source, ..LogsRequest::default() }).expect("it has run")
+    }
+
+    /// The end of the newest run of a unit, which has printed something; waits for it.
+    ///
+    /// # Panics
+    /// Where it has not.
+    #[must_use]
+    #[track_caller]
+    pub fn newest_exit(&self, name: &str) -> ExitRecord {
+        let run = self.unit_log(name).runs.pop().expect("it has printed something");
+        self.logs_of(&run).exit.expect("a run that is followed ends with its exit")
+    }
+
     /// `Observe.GetSubProcessStream`, until its end.
     ///
     /// # Errors

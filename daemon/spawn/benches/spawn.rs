@@ -85,6 +85,7 @@ fn ours(method: Method, cgroup: Option<&File>) -> Contestant {
         umask: None,
         open_files_limit: None,
         oom_score_adjustment: None,
+        mark: None,
     })
     .unwrap();
     let mut spawner = Spawner::new(method).unwrap();

@@ -8,6 +8,7 @@
 //!
 //! 1. Cgroups, the v2 one first: from here on whoever kills the cgroup reaches the child, whatever
 //!    it waits for, and what it uses is charged to it.
+//!    Then the mark: a child that has left none was never made, as far as anybody can tell.
 //! 2. Standard input, output and error, then every other descriptor is closed, not left to
 //!    close-on-exec: chdir and execve can wait for ever, on a dead NFS server say, and meanwhile
 //!    our copies would hold other runs' pipes, our listeners and our locks. Only the cgroup files
@@ -58,6 +59,9 @@ fn steps(job: &Job<'_>) -> Step {
         job.arrived.set(true);
         return Ok(());
     };
+    if let Some((file, bytes)) = execution.mark {
+        write(file, bytes).map_err(|errno| (Stage::Descriptors, errno))?;
+    }
     if execution.new_session {
         call(libc::SYS_setsid, [0; 4], Stage::Session)?;
     }

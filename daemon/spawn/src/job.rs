@@ -24,6 +24,7 @@ pub(crate) struct Job<'parent> {
 /// How to become the program. Numbers are words, as system calls take them; a null pointer means
 /// that the step is left out.
 pub(crate) struct Execution<'parent> {
+    pub(crate) mark: Option<(usize, &'parent [u8])>,
     pub(crate) new_session: bool,
     /// What becomes descriptor 0, 1 and 2; each is 3 or more.
     pub(crate) standard: [(Stage, usize); 3],

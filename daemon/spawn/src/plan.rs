@@ -33,6 +33,9 @@ pub struct PlanInput {
     pub open_files_limit: Option<OpenFilesLimit>,
     /// Its out-of-memory score adjustment, -1000 to 1000; `None` leaves it ours.
     pub oom_score_adjustment: Option<i16>,
+    /// What the child writes where, as soon as it has its place: whoever outlives us can tell by it whether there ever
+    /// was a child. A file of memory or disk: nothing that could make the child wait.
+    pub mark: Option<(OwnedFd, &'static [u8])>,
 }
 
 /// `RLIMIT_NOFILE`, getrlimit(2).
@@ -140,6 +143,7 @@ mod tests {
             umask: None,
             open_files_limit: None,
             oom_score_adjustment: None,
+            mark: None,
         };
         change(&mut input);
         Plan::new(input).err()

@@ -85,6 +85,7 @@ impl Spawner {
         let environment = pointers(&input.environment);
         let directory = input.working_directory.as_ref();
         let execution = Execution {
+            mark: input.mark.as_ref().map(|(file, bytes)| (word(file), *bytes)),
             new_session: input.new_session,
             standard: standard.numbers,
             close_limit: self.close_limit,

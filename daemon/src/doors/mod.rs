@@ -102,14 +102,14 @@ impl Identity {
         }
     }
 
-    /// With what was found out about the machine.
-    pub(crate) fn with(mut self, method: Method, tracking: &Tracking) -> Self {
+    /// With what was found out about the machine, to be shared by the doors.
+    pub(crate) fn with(mut self, method: Method, tracking: &Tracking) -> Arc<Self> {
         self.method = method.to_string();
         if let Tracking::Cgroups(cgroups) = tracking {
             cgroups.tracking().clone_into(&mut self.tracking);
             cgroups.shown().clone_into(&mut self.cgroup);
         }
-        self
+        Arc::new(self)
     }
 }
 

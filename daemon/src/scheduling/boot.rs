@@ -2,7 +2,8 @@
 //!
 //! What is to be started, and under which run ids, is written to a file before the first start, so that a daemon that
 //! dies on the way is followed by one that starts what is left, and nothing twice: a run that the keeper knows, or that
-//! its unit's log knows, has begun. What was enabled later is not in the file, and waits for the next boot.
+//! its unit's log knows, has begun, unless it is known that its process was never made: then it is started anew, as
+//! another run. What was enabled later is not in the file, and waits for the next boot.
 
 use std::{
     collections::HashSet,
@@ -13,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use api::runtime::Executable;
+use api::runtime::{Executable, StartStage};
 use logs::{LogName, LogStore};
 use prost::Message;
 use schedule::Entry;
@@ -37,6 +38,8 @@ pub(crate) struct Boot {
     pub(crate) keeper: KeeperInstance,
     /// The runs of earlier daemons.
     pub(crate) inherited: Vec<RunId>,
+    /// Those of them whose process was never made.
+    pub(crate) unmade: Vec<RunId>,
 }
 
 /// The file. Fields are only ever added.
@@ -162,23 +165,37 @@ impl Boot {
             plan.keeper_pid == self.keeper.pid && plan.keeper_began == self.keeper.began
         });
         let Some(plan) = written else {
-            let starts: Vec<(Arc<Entry>, RunId)> = enabled
-                .into_iter()
-                .map(|entry| (entry, RunId::from_bytes(uuid::Uuid::new_v4().into_bytes())))
-                .collect();
+            let starts: Vec<(Arc<Entry>, RunId)> =
+                enabled.into_iter().map(|entry| (entry, new_run())).collect();
             self.write(&path, &starts)?;
             return Ok(starts);
         };
         let inherited: HashSet<RunId> = self.inherited.iter().copied().collect();
+        let unmade: HashSet<RunId> = self.unmade.iter().copied().collect();
         let mut left = Vec::new();
+        let mut renewed = false;
         for Start { name, run } in plan.starts {
             let Ok(run) = <[u8; 16]>::try_from(run).map(RunId::from_bytes) else { continue };
             let Some(entry) = enabled.iter().find(|entry| entry.name.as_str() == name) else {
                 continue;
             };
-            if !inherited.contains(&run) && !has_begun(logs, &entry.name, run) {
-                left.push((Arc::clone(entry), run));
+            let begun = if unmade.contains(&run) {
+                Begun::Unmade
+            } else {
+                has_begun(logs, &entry.name, run, inherited.contains(&run))
+            };
+            match begun {
+                Begun::Yes => {}
+                Begun::No => left.push((Arc::clone(entry), run)),
+                Begun::Unmade => {
+                    renewed = true;
+                    left.push((Arc::clone(entry), new_run()));
+                }
             }
+        }
+        // What is not left has begun, and need not be known any more.
+        if renewed {
+            self.write(&path, &left)?;
         }
         Ok(left)
     }
@@ -206,13 +223,32 @@ fn read(path: &Path) -> Option<Plan> {
     Plan::decode(fs::read(path).ok()?.as_slice()).ok()
 }
 
-/// Whether the unit's log has this run. A log that cannot be read may have it.
-fn has_begun(logs: &LogStore, name: &Name, run: RunId) -> bool {
+fn new_run() -> RunId {
+    RunId::from_bytes(uuid::Uuid::new_v4().into_bytes())
+}
+
+/// How far a start of an earlier daemon came.
+enum Begun {
+    /// Its process was made, or may have been.
+    Yes,
+    /// Nothing of it was ever heard.
+    No,
+    /// It was begun, and is over: its process was never made.
+    Unmade,
+}
+
+/// What the unit's log says of this run. A log that cannot be read may have it.
+fn has_begun(logs: &LogStore, name: &Name, run: RunId, inherited: bool) -> Begun {
+    let unmade = |end: &logs::End| {
+        end.cause == logs::Cause::Failed && end.value == i32::from(StartStage::Clone)
+    };
     match logs.locate_in(&LogName::Unit(name.clone()), run) {
-        Ok(located) => located.is_some(),
+        Ok(Some(located)) if located.ended.as_ref().is_some_and(unmade) => Begun::Unmade,
+        Ok(None) if !inherited => Begun::No,
+        Ok(_) => Begun::Yes,
         Err(why) => {
             tracing::error!(%name, %why, "boot: it may have been started, and is not started now");
-            true
+            Begun::Yes
         }
     }
 }

@@ -75,6 +75,8 @@ enum Job {
     Change(Vec<Change>, oneshot::Sender<Changed>),
     Export(oneshot::Sender<Result<Salvage, Arc<OpenError>>>),
     Repair(oneshot::Sender<Result<Repair, RepairError>>),
+    /// To open it, if it is not open.
+    Retry(oneshot::Sender<()>),
 }
 
 type Changed = Result<Vec<Result<(), ChangeError>>, Unchanged>;
@@ -125,8 +127,20 @@ impl Schedule {
         self.shared.health.subscribe()
     }
 
+    /// Waits until it is open, or is known not to be; what was in the way of opening it may be gone by now.
+    async fn opened_or_retried(&self) {
+        self.opened().await;
+        if self.shared.may_have_passed() {
+            let (answer, answered) = oneshot::channel();
+            // Where there is no room, somebody else has it tried again.
+            if self.hand_in(Job::Retry(answer)).is_ok() {
+                drop(answered.await);
+            }
+        }
+    }
+
     /// Waits until it is open, or is known not to be.
-    async fn opened(&self) {
+    pub(crate) async fn opened(&self) {
         let mut health = self.shared.health.subscribe();
         // The sender is in `shared`, so there is one.
         drop(health.wait_for(|health| *health != Health::Opening).await);
@@ -134,7 +148,7 @@ impl Schedule {
 
     /// What is registered, in the order of names.
     pub(crate) async fn entries(&self) -> Result<Vec<Arc<Entry>>, Arc<OpenError>> {
-        self.opened().await;
+        self.opened_or_retried().await;
         self.shared.read(|entries, _| entries.values().map(Arc::clone).collect())
     }
 
@@ -146,7 +160,7 @@ impl Schedule {
 
     /// What is registered under this name.
     pub(crate) async fn entry(&self, name: &Name) -> Result<Option<Arc<Entry>>, Arc<OpenError>> {
-        self.opened().await;
+        self.opened_or_retried().await;
         self.shared.read(|entries, _| entries.get(name).map(Arc::clone))
     }
 
@@ -180,7 +194,9 @@ impl Schedule {
     /// What is wrong with it, a sentence each.
     pub(crate) fn problems(&self) -> Vec<String> {
         match &*self.shared.view.read().unwrap_or_else(PoisonError::into_inner) {
-            View::Opening => Vec::new(),
+            View::Opening => {
+                vec!["schedule: it is being opened; what is enabled is started then".to_owned()]
+            }
             View::Unusable(why) => vec![format!("{why}{}", cause(why.as_ref()))],
             View::Open { unreadable, warnings, .. } => {
                 let unreadable = unreadable.iter().map(|Damage { name, message }| {
@@ -223,6 +239,17 @@ impl Schedule {
 }
 
 impl Shared {
+    /// Whether the store is not open for a reason that may pass by itself.
+    fn may_have_passed(&self) -> bool {
+        match &*self.view.read().unwrap_or_else(PoisonError::into_inner) {
+            View::Unusable(why) => match why.as_ref() {
+                OpenError::Locked { .. } | OpenError::Io { .. } => true,
+                OpenError::Newer { .. } | OpenError::Damaged { .. } => false,
+            },
+            View::Opening | View::Open { .. } => false,
+        }
+    }
+
     fn read<T>(
         &self,
         read: impl FnOnce(&BTreeMap<Name, Arc<Entry>>, &[Damage]) -> T,

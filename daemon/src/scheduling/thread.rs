@@ -22,7 +22,7 @@ const SECOND_PATIENCE: Duration = Duration::from_millis(500);
 /// Starts it, and begins to open the store.
 pub(super) fn start(location: Location, shared: Arc<Shared>) -> io::Result<SyncSender<Job>> {
     let (jobs, receiver) = sync_channel(DEPTH);
-    let mut thread = Thread { location, shared, schedule: None };
+    let mut thread = Thread { location, shared, schedule: None, said: String::new() };
     std::thread::Builder::new().name("schedule".to_owned()).spawn(move || {
         thread.open(Options::default().patience);
         thread.work(&receiver);
@@ -34,6 +34,8 @@ struct Thread {
     location: Location,
     shared: Arc<Shared>,
     schedule: Option<schedule::Schedule>,
+    /// Why it could not be opened, as the log has it: each try would say it again.
+    said: String,
 }
 
 /// A caller of [`Job::Change`], and how many changes of the commit are his.
@@ -75,10 +77,10 @@ impl Thread {
                 view
             }
             Err(why) => {
-                tracing::error!(
-                    why = format!("{why}{}", cause(&why)),
-                    "nothing enabled is started"
-                );
+                let said = format!("{why}{}", cause(&why));
+                if std::mem::replace(&mut self.said, said.clone()) != said {
+                    tracing::error!(why = said, "nothing enabled is started");
+                }
                 View::Unusable(Arc::new(why))
             }
         };
@@ -107,6 +109,11 @@ impl Thread {
                     // Who asked may be gone.
                     Job::Export(answer) => drop(answer.send(self.export())),
                     Job::Repair(answer) => drop(answer.send(self.repair())),
+                    Job::Retry(answer) => {
+                        // Readers are many, and each would wait for those before it.
+                        drop(self.usable(Duration::ZERO));
+                        answer.send(()).ok();
+                    }
                 }
             }
         }
@@ -150,7 +157,7 @@ impl Thread {
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<Vec<Result<(), ChangeError>>, Unchanged> {
         let touched: Vec<Name> = changes.iter().map(|change| name_of(change).clone()).collect();
-        let schedule = self.usable().map_err(|why| Unchanged::Unusable { why })?;
+        let schedule = self.usable(SECOND_PATIENCE).map_err(|why| Unchanged::Unusable { why })?;
         let results =
             schedule.commit(changes).map_err(|why| Unchanged::Commit { why: Arc::new(why) })?;
         let new: Vec<(Name, Option<Arc<Entry>>)> = touched
@@ -180,9 +187,9 @@ impl Thread {
     }
 
     /// The store; one that could not be opened is tried again where that may have passed.
-    fn usable(&mut self) -> Result<&mut schedule::Schedule, Arc<OpenError>> {
-        if self.schedule.is_none() && self.may_have_passed() {
-            self.open(SECOND_PATIENCE);
+    fn usable(&mut self, patience: Duration) -> Result<&mut schedule::Schedule, Arc<OpenError>> {
+        if self.schedule.is_none() && self.shared.may_have_passed() {
+            self.open(patience);
         }
         match (
             &mut self.schedule,
@@ -197,18 +204,8 @@ impl Thread {
         }
     }
 
-    fn may_have_passed(&self) -> bool {
-        match &*self.shared.view.read().unwrap_or_else(PoisonError::into_inner) {
-            View::Unusable(why) => match why.as_ref() {
-                OpenError::Locked { .. } | OpenError::Io { .. } => true,
-                OpenError::Newer { .. } | OpenError::Damaged { .. } => false,
-            },
-            View::Opening | View::Open { .. } => false,
-        }
-    }
-
     fn export(&mut self) -> Result<Salvage, Arc<OpenError>> {
-        match self.usable() {
+        match self.usable(SECOND_PATIENCE) {
             Ok(schedule) => Ok(Salvage {
                 entries: schedule.entries().cloned().collect(),
                 damage: schedule.unreadable(),
@@ -219,12 +216,17 @@ impl Thread {
     }
 
     fn repair(&mut self) -> Result<Repair, RepairError> {
-        if let Ok(schedule) = self.usable() {
+        if let Ok(schedule) = self.usable(SECOND_PATIENCE) {
             let (kept, lost) = (schedule.entries().count(), schedule.unreadable());
             return Ok(Repair { evidence: None, kept, lost });
         }
         let repair = schedule::repair(&self.location.folder, &self.options(SECOND_PATIENCE))?;
-        tracing::warn!(kept = repair.kept, lost = repair.lost.len(), "the schedule was repaired");
+        let (kept, lost) = (repair.kept, repair.lost.len());
+        if lost == 0 && repair.evidence.is_none() {
+            tracing::info!(kept, "the schedule is whole; nothing was repaired");
+        } else {
+            tracing::warn!(kept, lost, "the schedule was repaired");
+        }
         self.show(View::Opening);
         self.open(SECOND_PATIENCE);
         Ok(repair)

@@ -2,13 +2,16 @@
 
 use std::{path::Path, sync::Arc};
 
+use api::runtime::StartStage;
 use logs::{Attach, Finished, LogName};
 use nix::{
     sys::epoll::{EpollEvent, EpollFlags},
     unistd::Pid,
 };
 use spawn::PidFd;
-use units::{Account, Action, Argv, Cause, Event, Execution, ExitRecord, Name, Origin, RunId};
+use units::{
+    Account, Action, Argv, Cause, Event, Execution, ExitRecord, Name, Origin, RunId, StartFailure,
+};
 
 use super::{Held, Supervisor, Tracking, Watched};
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
     clock,
     handover::InheritedRun,
     processes::{Main, Wanted},
-    runfile,
+    runfile::{self, Kept},
     spawning::{Job, log_of},
 };
 
@@ -235,12 +238,13 @@ fn release(supervisor: &mut Supervisor, run: RunId, record: Arc<ExitRecord>) {
     supervisor.jobs.push(Job::Remove { record, cgroup });
 }
 
-/// Takes over one run of an earlier daemon.
-pub(super) fn inherit(supervisor: &mut Supervisor, inherited: InheritedRun, runs: &Path) {
+/// Takes over one run of an earlier daemon; whether that daemon had come to make its process.
+pub(super) fn inherit(supervisor: &mut Supervisor, inherited: InheritedRun, runs: &Path) -> bool {
     let InheritedRun { run, pid, exit, descriptors } = inherited;
-    let (execution, started_by, ordered_at) =
-        runfile::read(runs, run).unwrap_or_else(|| unknown(run));
-    tracing::warn!(%run, name = %execution.name, pid, "its daemon died; it is ended and recorded as lost");
+    let kept = runfile::read(runs, run).unwrap_or_else(|| unknown(run));
+    let Kept { execution, origin: started_by, ordered_at, made } = kept;
+    let made = made || pid != 0;
+    tracing::warn!(%run, name = %execution.name, pid, made, "its daemon died; it is ended and recorded");
     hold(supervisor, &execution);
     attach(supervisor, run, log_of(&execution), descriptors);
     if pid != 0 {
@@ -257,11 +261,13 @@ pub(super) fn inherit(supervisor: &mut Supervisor, inherited: InheritedRun, runs
     supervisor.step(Event::Inherited {
         execution: Box::new(execution),
         started_by,
-        started_at: ordered_at,
+        started_at: if made { ordered_at } else { 0 },
         pid,
         exit,
+        failure: (!made).then(never_made),
         empty,
     });
+    made
 }
 
 fn attach(
@@ -287,8 +293,17 @@ fn attach(
     }
 }
 
+/// Why a run never executed whose daemon died on the way.
+fn never_made() -> StartFailure {
+    StartFailure {
+        stage: StartStage::Clone.into(),
+        errno: 0,
+        message: "its daemon died before it had made the process".to_owned(),
+    }
+}
+
 /// A run whose runtime file is missing or damaged: its processes are ended all the same.
-fn unknown(run: RunId) -> (Execution, Origin, i64) {
+fn unknown(run: RunId) -> Kept {
     tracing::error!(%run, "its runtime file is missing or damaged; it has no name any more");
     let name = Name::from(run);
     let execution = Execution {
@@ -299,5 +314,6 @@ fn unknown(run: RunId) -> (Execution, Origin, i64) {
         anonymous: true,
         comment: String::new(),
     };
-    (execution, Origin::daemon("its runtime file was lost"), clock::now().wall)
+    let origin = Origin::daemon("its runtime file was lost");
+    Kept { execution, origin, ordered_at: clock::now().wall, made: true }
 }

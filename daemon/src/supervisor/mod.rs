@@ -29,7 +29,7 @@ use crate::{
     cgroups::{Cgroups, RunCgroup, Watch},
     clock,
     handover::{InheritedRun, process_exit},
-    processes::{Descendants, Main},
+    processes::{Descendants, Main, await_the_unborn},
     spawning::Jobs,
 };
 
@@ -131,10 +131,24 @@ impl Supervisor {
         })
     }
 
-    /// Takes over the runs of earlier daemons; then the keeper may reap again.
-    pub(crate) fn adopt(&mut self, inherited: Vec<InheritedRun>, runs: &std::path::Path) {
-        for run in inherited {
-            deeds::inherit(self, run, runs);
+    /// Takes over the runs of earlier daemons; then the keeper may reap again. Gives those whose process was never
+    /// made.
+    pub(crate) fn adopt(
+        &mut self,
+        inherited: Vec<InheritedRun>,
+        runs: &std::path::Path,
+        keeper: i32,
+    ) -> Vec<RunId> {
+        // A process whose daemon died while it was being made says in its run's file that it was; give it the time.
+        if inherited.iter().any(|run| run.pid == 0) {
+            await_the_unborn(keeper);
+        }
+        let mut unmade = Vec::new();
+        for inherited in inherited {
+            let run = inherited.run;
+            if !deeds::inherit(self, inherited, runs) {
+                unmade.push(run);
+            }
         }
         let (tell_orphans, tree) = match &self.tracking {
             Tracking::Cgroups(cgroups) => (false, cgroups.tree().as_os_str().as_encoded_bytes()),
@@ -142,6 +156,7 @@ impl Supervisor {
         };
         let tree = tree.to_vec();
         self.tell_keeper(&ToKeeper::Adopted { tell_orphans, tree });
+        unmade
     }
 
     /// Supervises until the keeper is gone.

@@ -233,6 +233,19 @@ fn the_run_of_a_daemon_that_died_is_ended_and_recorded_as_lost() {
 }
 
 #[test]
+fn a_run_whose_process_was_never_made_is_not_lost() {
+    let mut story = Story::new();
+    let mut event = inherited(None, true);
+    let why = StartFailure { stage: 301, errno: 0, message: "too early".to_owned() };
+    if let Event::Inherited { failure, pid, .. } = &mut event {
+        (*failure, *pid) = (Some(why.clone()), 0);
+    }
+    assert!(is_settle(&story.tell(event)));
+    let (record, _) = story.over();
+    assert_eq!((&record.cause, &record.stopped_by), (&Cause::Failed(why), &None));
+}
+
+#[test]
 fn a_run_that_ended_while_there_was_no_daemon_has_its_exact_end() {
     let mut story = Story::new();
     let exit = exit(Cause::Exited(4), -30);

@@ -133,13 +133,14 @@ fn any_event() -> impl Strategy<Value = Event> {
             .prop_map(|(run, exit, empty)| Event::MainExited { run, exit, empty }),
         4 => id().prop_map(|run| Event::Emptied { run }),
         4 => id().prop_map(|run| Event::Settled { run, account: Account::default() }),
-        3 => (200_u8..204, 0_i32..5, option::of(ended()), any::<bool>()).prop_map(
-            |(number, pid, exit, empty)| Event::Inherited {
+        3 => (200_u8..204, 0_i32..5, option::of(ended()), any::<(bool, bool)>()).prop_map(
+            move |(number, pid, exit, (empty, made))| Event::Inherited {
                 execution: Box::new(execution(number, number % 2, 0)),
                 started_by: Origin::daemon("before"),
                 started_at: 0,
                 pid,
                 exit,
+                failure: (!made).then(failure),
                 empty,
             }
         ),

@@ -168,6 +168,10 @@ fn a_damaged_index_costs_nothing() {
     open_damaged(&place);
     let found = salvage(&place.folder(), &place.options()).unwrap();
     assert_eq!(found.entries, truth.values().cloned().collect::<Vec<_>>());
+    let repaired = repair(&place.folder(), &place.options()).unwrap();
+    assert!(repaired.evidence.is_some(), "{repaired:?}");
+    assert_eq!((repaired.kept, repaired.lost), (truth.len(), vec![]));
+    assert_eq!(view(&place.open()), truth);
 }
 
 fn repair_gives_a_whole_store() {

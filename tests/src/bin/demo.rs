@@ -12,8 +12,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let house = House::prepare(Options::default());
-    let folder = house.path().to_path_buf();
-    println!("$ auraed --state-dir {0}/state --runtime-dir {0}/run &", folder.display());
+    let (state, runtime) = (house.state_dir(), house.runtime_dir());
+    println!("$ auraed --state-dir {} --runtime-dir {} &", state.display(), runtime.display());
     let command = auraed(&house);
     let daemon = Daemon::start_as(house, command);
     println!("$ export AURAE_SOCKET={}", daemon.socket().display());

@@ -1,12 +1,13 @@
 //! What children get, and what they do not change.
 
-use crate::program::{c_string, input, methods, output, shell};
+use crate::program::{c_string, input, methods, output, run, shell};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
-use spawn::{Delivery, OpenFilesLimit, Parentage, PidFd, Plan, Spawner};
-use std::fs;
+use spawn::{Delivery, OpenFilesLimit, Parentage, PidFd, Plan, PlanInput, Spawner, Stage};
+use std::fs::{self, File};
+use std::io::{Read, Seek, Write};
 
 pub(crate) fn arguments_and_environment_are_exact() {
     for method in methods() {
@@ -50,6 +51,22 @@ pub(crate) fn settings_reach_the_child_and_not_us() {
         assert_eq!(output(method, settings), "0027\n/proc/sys\n77\n99\n321\n");
     }
     assert_eq!(before, state());
+}
+
+pub(crate) fn a_child_leaves_its_mark() {
+    for method in methods() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"begun: ").unwrap();
+        let mark = |file: &File| Some((file.try_clone().unwrap().into(), &b"yes"[..]));
+        assert_eq!(output(method, PlanInput { mark: mark(&file), ..shell("echo ran") }), "ran\n");
+        // Also where the program cannot be executed: the process was there.
+        let missing = PlanInput { mark: mark(&file), ..input("/nonexistent/x", &["x"]) };
+        assert_eq!(run(method, missing).unwrap_err().stage, Stage::Exec);
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "begun: yesyes", "{method}");
+    }
 }
 
 pub(crate) fn a_child_leads_a_session_only_if_asked_to() {

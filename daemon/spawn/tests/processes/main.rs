@@ -49,6 +49,7 @@ const CASES: &[(&str, fn())] = cases![
     faulty_kernel::our_own_killed_cgroup_is_told,
     inheritance::arguments_and_environment_are_exact,
     inheritance::settings_reach_the_child_and_not_us,
+    inheritance::a_child_leaves_its_mark,
     inheritance::a_child_leads_a_session_only_if_asked_to,
     inheritance::a_process_is_signalled_by_descriptor,
     sandbox::clone3_missing,

@@ -35,6 +35,7 @@ pub(crate) fn input(program: &str, argv: &[&str]) -> PlanInput {
         umask: None,
         open_files_limit: None,
         oom_score_adjustment: None,
+        mark: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `observe.Observe`: status, and logs.
 
+use std::time::Duration;
+
 use api::{
     meta::AuraeMeta,
     observe::{
@@ -23,6 +25,9 @@ use crate::doors::Core;
 
 /// Items that may wait for a client; with a batch behind them that is all a call holds in memory.
 const ITEMS: usize = 16;
+
+/// How long a status waits for the schedule to be opened.
+const SCHEDULE: Duration = Duration::from_secs(1);
 
 /// The service.
 pub(super) struct Observe {
@@ -145,6 +150,8 @@ impl observe_server::Observe for Observe {
         let counted = self.core.count(origin).await;
         let (live, total) = counted.map_err(|why| unanswered(&why))?;
         let who = &self.core.identity;
+        // What is enabled is known by then, as a rule; who asks for the status must not wait for a lock.
+        drop(tokio::time::timeout(SCHEDULE, self.core.schedule.opened()).await);
         let logs = self.core.logs.problems().into_iter();
         let logs =
             logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));

@@ -38,6 +38,7 @@ impl Lines {
 
     /// Sends until the run that was asked for ends, the daemon does, or the client goes.
     pub(super) async fn send(mut self, mut follow: Follow) -> Result<(), Status> {
+        let mut over = false;
         loop {
             let batch = follow.batch().await?;
             let nothing_more = batch.is_empty();
@@ -50,9 +51,14 @@ impl Lines {
             if !nothing_more {
                 continue;
             }
-            // A run that never had a log has no end in one.
-            if self.run_is_over().await {
+            if over {
                 break;
+            }
+            // A run that never had a log has no end in one. What of a run's output is not in the log when the core
+            // tells its end, is not coming; what came since we looked is still to be read.
+            over = self.run_is_over().await;
+            if over {
+                continue;
             }
             tokio::select! {
                 more = follow.more() => if !more { break },
@@ -131,15 +137,23 @@ pub(super) async fn send_batches(
     (reading, forever): (Reading, bool),
     batches: &mpsc::Sender<Result<LogBatch, Status>>,
 ) -> Result<(), Status> {
+    let mut over = None;
     loop {
         let items = follow.batch().await?;
         let nothing_more = items.is_empty();
         let (mut sent, end) = gather(items);
-        if let Some(run) = &reading.run
-            && (end.is_some() || nothing_more)
-            && let Some(exit) = end_of(&core, run, end.as_ref()).await
-        {
-            sent.last_mut().exit = Some(exit);
+        if let Some(run) = &reading.run {
+            if end.is_some() {
+                sent.last_mut().exit = end_of(&core, run, end.as_ref()).await;
+            } else if nothing_more && over.is_none() {
+                // What came since we looked is still to be read, before the exit is told.
+                over = end_of(&core, run, None).await;
+                if over.is_some() {
+                    continue;
+                }
+            } else if nothing_more {
+                sent.last_mut().exit = over.take();
+            }
         }
         sent.last_mut().cursor = follow.cursor();
         let finished = sent.last_mut().exit.is_some();

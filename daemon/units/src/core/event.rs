@@ -50,6 +50,8 @@ pub enum Event {
         pid: i32,
         /// How its main process ended, if it has.
         exit: Option<ProcessExit>,
+        /// Why it never executed its program, where that is known.
+        failure: Option<StartFailure>,
         /// Whether no process of it is left.
         empty: bool,
     },

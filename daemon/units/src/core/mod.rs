@@ -76,9 +76,9 @@ impl Core {
         match event {
             Event::Command(ticket, command) => self.command(now, ticket, command, actions),
             Event::CallerGone(ticket) => self.caller_gone(now, ticket, actions),
-            Event::Inherited { execution, started_by, started_at, pid, exit, empty } => {
+            Event::Inherited { execution, started_by, started_at, pid, exit, failure, empty } => {
                 let mut run = Run::new(Identity::of(&execution), started_by);
-                run.inherited = true;
+                (run.inherited, run.failure) = (true, failure);
                 (run.pid, run.started_at, run.exit, run.empty) = (pid, started_at, exit, empty);
                 self.inherit(now, run, actions);
             }

@@ -70,11 +70,12 @@ impl Judge {
                 return command.origin.clone();
             }
             Event::CallerGone(ticket) => self.leaves(now, *ticket),
-            Event::Inherited { execution, started_by, pid, exit, empty, .. } => {
+            Event::Inherited { execution, started_by, pid, exit, failure, empty, .. } => {
                 let id = execution.run;
                 if !self.live.contains_key(&id) && !self.over.contains(&id) {
                     let mut run = Known::new(execution.name.clone(), started_by.clone(), now);
                     (run.inherited, run.starting, run.exit) = (true, false, exit.clone());
+                    run.failure.clone_from(failure);
                     run.pid = (*pid != 0).then_some(*pid);
                     run.unwanted_since = Some(now);
                     if exit.is_none() && !empty {

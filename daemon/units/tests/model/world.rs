@@ -140,6 +140,7 @@ impl World {
             started_at: 1,
             pid: if pid_known { self.pids } else { 0 },
             exit: (ended && pid_known).then(|| exit(Cause::Exited(3), self.wall())),
+            failure: None,
             empty,
         });
     }

@@ -134,6 +134,7 @@ pub(crate) fn inherited(exit: Option<ProcessExit>, empty: bool) -> Event {
         started_at: -60,
         pid: 100,
         exit,
+        failure: None,
         empty,
     }
 }

@@ -5,12 +5,12 @@ use std::fs;
 use api::{
     meta::AuraeMeta,
     observe::{LogsRequest, logs_request::Source},
-    runtime::{Executable, ExitRecord, StopRequest},
+    runtime::{Executable, StopRequest},
 };
 use schedule::{Change, Schedule};
 use tests::{
     Daemon, Fifo, House, Options, argv, command, eventually,
-    rpc::{self, Logged, named},
+    rpc::{self, named},
     schedule::{appending, commented},
 };
 use tonic::{Code, Request};
@@ -31,12 +31,6 @@ pub(crate) fn cases() -> Vec<Case> {
         nothing_enabled_is_quiet,
         names_are_started_in_order,
     ]
-}
-
-/// What the unit's log has, of all its runs.
-fn unit_log(daemon: &Daemon, name: &str) -> Logged {
-    let source = Some(Source::Name(name.to_owned()));
-    daemon.logs(LogsRequest { source, ..LogsRequest::default() }).expect("it has run")
 }
 
 /// What the daemon itself has logged.
@@ -95,16 +89,10 @@ fn a_failing_one_stops_no_other() {
             .iter()
             .all(|name| log.lines().any(|line| line.contains(name) && line.contains("boot")))
     });
-    assert_eq!(rpc::code(&exit_of(&daemon, "c-fails")), Some(1));
-    assert_eq!(rpc::signal(&exit_of(&daemon, "d-killed")), Some(9));
+    assert_eq!(rpc::code(&daemon.newest_exit("c-fails")), Some(1));
+    assert_eq!(rpc::signal(&daemon.newest_exit("d-killed")), Some(9));
     assert_eq!(daemon.registered().len(), 5, "all are registered still");
     daemon.stop();
-}
-
-/// The end of the newest run of a unit, which has printed something.
-fn exit_of(daemon: &Daemon, name: &str) -> ExitRecord {
-    let run = unit_log(daemon, name).runs.pop().expect("it has printed something");
-    daemon.logs_of(&run).exit.expect("a run that is followed ends with its exit")
 }
 
 /// A definition that is no message, or that today's rules refuse, stops no other, and is told by name.
@@ -164,12 +152,12 @@ fn output_and_comment() {
         let status = daemon.status();
         status.runs_total == 1 && status.runs_live == 0
     });
-    let exit = exit_of(&daemon, "web");
+    let exit = daemon.newest_exit("web");
     assert_eq!((rpc::code(&exit), exit.comment.as_str()), (Some(0), comment));
     assert_eq!(exit.name, "web");
     let by = exit.started_by.unwrap();
     assert_eq!((by.door.as_str(), by.reason.contains("enabled")), ("daemon", true), "{by:?}");
-    let logged = unit_log(&daemon, "web");
+    let logged = daemon.unit_log("web");
     let out = String::from_utf8(logged.stdout).unwrap();
     assert_eq!(out, format!("{comment}\n{}\n", exit.run_id));
     assert_eq!(logged.stderr, b"problem\n");
@@ -234,7 +222,8 @@ fn names_are_started_in_order() {
             let status = daemon.status();
             status.runs_total == 50 && status.runs_live == 0
         });
-        let began: Vec<i64> = names.iter().map(|name| exit_of(&daemon, name).started_at).collect();
+        let began: Vec<i64> =
+            names.iter().map(|name| daemon.newest_exit(name).started_at).collect();
         let pairs = began.iter().enumerate().flat_map(|(place, first)| {
             began[place + 1..].iter().map(move |second| first <= second)
         });

@@ -3,16 +3,27 @@
 
 mod calls;
 mod concurrent;
+mod damage;
+mod disk;
 mod durable;
 mod errors;
+mod lock;
 
 use crate::{Case, Core};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [calls::cases(), concurrent::cases(), durable::cases(), errors::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        calls::cases(),
+        concurrent::cases(),
+        damage::cases(),
+        disk::cases(),
+        durable::cases(),
+        errors::cases(),
+        lock::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub(crate) fn core() -> Vec<Core> {

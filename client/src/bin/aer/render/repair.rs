@@ -18,7 +18,7 @@ pub(crate) fn repaired(answer: &RepairResponse) -> String {
     };
     text.push_str(&format!("kept      {}\n", answer.kept));
     for lost in &answer.lost {
-        let name = if lost.name.is_empty() { "(no name can be read)" } else { &lost.name };
+        let name = if lost.name.is_empty() { "(the schedule)" } else { &lost.name };
         text.push_str(&format!("lost      {}: {}\n", harmless(name), harmless(&lost.message)));
     }
     if !answer.evidence.is_empty() {
@@ -45,7 +45,7 @@ mod tests {
         let wanted = "\
 kept      2
 lost      b: bad\\nrecord
-lost      (no name can be read): noise
+lost      (the schedule): noise
 evidence  /var/lib/aurae/schedule.damaged-1
 ";
         assert_eq!(repaired(&answer), wanted);
