@@ -114,7 +114,7 @@ impl Client {
         Ok(LogStream::new(self.endpoint.clone(), attempt, batches))
     }
 
-    fn runtime(&self) -> RuntimeClient<Channel> {
+    pub(crate) fn runtime(&self) -> RuntimeClient<Channel> {
         RuntimeClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 

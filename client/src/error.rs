@@ -104,8 +104,8 @@ fn sentence(code: Code) -> &'static str {
         Code::NotFound => "there is no such thing",
         Code::AlreadyExists => "it is there already",
         Code::PermissionDenied | Code::Unauthenticated => "the daemon does not permit it",
-        Code::ResourceExhausted => "the daemon has no room for it",
-        Code::FailedPrecondition | Code::Aborted => "it is not possible at this moment",
+        Code::ResourceExhausted => "it is beyond a limit",
+        Code::FailedPrecondition | Code::Aborted => "it cannot be done as things are",
         Code::Unimplemented => "this daemon does not know the call",
         Code::Unavailable => "the daemon is not available",
     }

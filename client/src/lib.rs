@@ -3,7 +3,7 @@
 //! [`Client::connect`] reaches a daemon at an [`Endpoint`]; each call of the API is a method. What goes
 //! wrong is an [`ClientError`] that says what was tried and, as its source, why. The wire is this crate's only
 //! contract with the daemon: it knows nothing else of it, so what it can do any program can. [`unit_file`] is how
-//! units are written down.
+//! units are written down, [`quantity`] how times and sizes are.
 //!
 //! The binary `aer` beside this library is its first user.
 
@@ -11,10 +11,13 @@ mod client;
 mod endpoint;
 mod error;
 mod logs;
+pub mod quantity;
 mod reason;
 mod run;
 mod schedule;
 pub mod unit_file;
+mod units;
+mod word;
 
 pub use client::{Client, QUICK_ANSWER};
 pub use endpoint::{Endpoint, EndpointError};
@@ -22,3 +25,5 @@ pub use error::{ClientError, Obstacle, Refusal};
 pub use logs::{LogSource, LogStream, LogsQuery};
 pub use run::{Frame, RunStream};
 pub use schedule::{DURABLE_ANSWER, ExportStream, Exported, RegistrationStream};
+pub use units::{UnitStream, WatchEvent, WatchStream};
+pub use word::Word;

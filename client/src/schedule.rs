@@ -27,6 +27,10 @@ pub const DURABLE_ANSWER: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// One thing of the daemon's store.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, and nearly all are the large one"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Exported {
     /// A registration that can be read.

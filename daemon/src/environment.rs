@@ -39,6 +39,11 @@ impl Environment {
         Self { fixed }
     }
 
+    /// What every run finds, but for what is told to it alone.
+    pub(crate) fn fixed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fixed.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
     /// The value of a variable in a run's environment.
     pub(crate) fn value<'a>(
         &'a self,

@@ -6,6 +6,7 @@
 //!   serves the [`doors`].
 
 mod cgroups;
+mod changes;
 mod clock;
 mod configuration;
 mod daemon_log;
@@ -13,10 +14,12 @@ mod definition;
 mod doors;
 mod environment;
 mod handover;
+mod notify;
 mod processes;
 mod runfile;
 mod scheduling;
 mod serve;
+mod setting;
 mod spawning;
 mod supervisor;
 

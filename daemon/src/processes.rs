@@ -63,8 +63,8 @@ impl Descendants {
         certain && found.is_empty()
     }
 
-    /// Sends a signal to each process of the run, and SIGCONT after it.
-    pub(crate) fn signal(&self, wanted: Wanted<'_>, signal: i32) {
+    /// Sends these signals to each process of the run.
+    pub(crate) fn signal(&self, wanted: Wanted<'_>, signals: &[i32]) {
         for pid in self.find(wanted).0 {
             let Ok(process) = PidFd::open(Pid::from_raw(pid)) else { continue };
             // The number may have become another process's since it was found: it is looked at again, now
@@ -73,9 +73,9 @@ impl Descendants {
             if !certain && !self.find(wanted).0.contains(&pid) {
                 continue;
             }
-            for signal in [signal, nix::libc::SIGCONT] {
+            for signal in signals {
                 // Gone is as good as told; one that has taken another user's id cannot be.
-                process.signal(signal).ok();
+                process.signal(*signal).ok();
             }
         }
     }

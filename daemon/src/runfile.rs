@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use prost::Message;
@@ -98,6 +99,8 @@ impl RunFile {
             program: self.program,
             argv: Argv::new(self.argv).ok()?,
             comment: self.comment,
+            // What its process found around it matters no more.
+            setting: Arc::default(),
         };
         let origin = Origin { door: Door::Grpc, identity: self.identity, reason: self.reason };
         Some(Kept { execution, origin, ordered_at: self.ordered_at, made: self.made })
@@ -159,7 +162,8 @@ mod tests {
             let run = RunId::from_bytes([7; 16]);
             let name = "x".parse().unwrap();
             let argv = Argv::new([b"x".to_vec(), b"\xff y".to_vec()]).unwrap();
-            let execution = Execution { run, name, anonymous: true, program, argv, comment };
+            let setting = Arc::default();
+            let execution = Execution { run, name, anonymous: true, program, argv, comment, setting };
             let origin = Origin::daemon("why");
             let file = RunFile::new(&execution, &origin, 5);
             let mut written = file.encode_to_vec();

@@ -17,11 +17,14 @@ use units::{Limits, RunId};
 
 use crate::{
     cgroups::{Cgroups, Unusable},
+    changes::Changes,
     configuration::{Configuration, SpawnMethod},
     daemon_log,
+    definition::Usual,
     doors::{self, Identity},
     environment::Environment,
     handover::{self, Handover},
+    notify::NotifySocket,
     processes::Descendants,
     runfile,
     scheduling::{
@@ -29,7 +32,7 @@ use crate::{
         boot::{self, Boot},
         keeper_instance::KeeperInstance,
     },
-    spawning::{self, Jobs, Setting},
+    spawning::{self, Jobs, Shared},
     supervisor::{self, Inbox, Message, Parts, Supervisor, Tracking},
 };
 
@@ -98,22 +101,25 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
     let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
         .with(method, &tracking);
+    let door = doors::Core {
+        inbox,
+        logs,
+        schedule,
+        environment: Environment::of_this_user(),
+        cgroups,
+        changes: Arc::new(Changes::new(instance.to_string())),
+        usual: Usual::of(&configuration),
+        identity,
+    };
     let keep: Vec<RunId> = inherited.iter().map(|run| run.run).collect();
-    let runs = configuration.runtime_dir.join("runs");
-    if let Some(cgroups) = &cgroups {
+    if let Some(cgroups) = &door.cgroups {
         cgroups.sweep(&keep);
     }
-    let environment = Environment::of_this_user();
+    let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
+    let notify =
+        NotifySocket::bind(&shared.notify_socket).map_err(when("making the notify socket"))?;
     let jobs = Jobs::default();
-    let setting = Arc::new(Setting {
-        method,
-        runs: runs.clone(),
-        open_files,
-        environment: environment.clone(),
-        logs: logs.clone(),
-        inbox: inbox.clone(),
-    });
-    start_spawners(&setting, &jobs, spawners)?;
+    start_spawners(&shared, &jobs, spawners)?;
     let all_ended = Arc::new(tokio::sync::Notify::new());
     let serving = control.try_clone().map_err(when("keeping the channel to the keeper"))?;
     let parts = Parts {
@@ -121,21 +127,20 @@ pub(crate) fn serve() -> Result<(), BeginError> {
         tracking,
         inbox: receiver,
         keeper: control,
-        logs: logs.clone(),
+        notify,
+        logs: door.logs.clone(),
         jobs,
+        changes: Arc::clone(&door.changes),
+        seed: uuid::Uuid::new_v4().into_bytes(),
         all_ended: Arc::clone(&all_ended),
     };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
-    let unmade = supervisor.adopt(inherited, &runs, keeper);
-    runfile::sweep(&runs, &keep);
+    let unmade = supervisor.adopt(inherited, &shared.runs, keeper);
+    runfile::sweep(&shared.runs, &keep);
     let supervisor = start_supervisor(supervisor)?;
-    let boot = Boot {
-        runtime_dir: configuration.runtime_dir,
-        keeper: KeeperInstance::of(keeper),
-        inherited: keep,
-        unmade,
-    };
-    let door = doors::Core { inbox, logs: logs.clone(), schedule, environment, identity };
+    let (runtime_dir, keeper) = (configuration.runtime_dir, KeeperInstance::of(keeper));
+    let boot = Boot { runtime_dir, keeper, inherited: keep, unmade };
+    let logs = door.logs.clone();
     let served = Served { listener: handover.listener, door, boot };
     let outcome = run_doors(served, &serving, &all_ended, supervisor);
     logs.close();
@@ -203,6 +208,23 @@ fn run_doors(
     outcome
 }
 
+/// What the spawner threads go by.
+fn shared(
+    door: &doors::Core,
+    configuration: &Configuration,
+    (method, open_files): (Method, (u64, u64)),
+) -> Shared {
+    Shared {
+        method,
+        runs: configuration.runtime_dir.join("runs"),
+        open_files,
+        environment: door.environment.clone(),
+        logs: door.logs.clone(),
+        notify_socket: configuration.runtime_dir.join("notify"),
+        inbox: door.inbox.clone(),
+    }
+}
+
 fn start_supervisor(supervisor: Supervisor) -> Result<std::thread::JoinHandle<()>, BeginError> {
     std::thread::Builder::new()
         .name("supervisor".to_owned())
@@ -211,12 +233,12 @@ fn start_supervisor(supervisor: Supervisor) -> Result<std::thread::JoinHandle<()
 }
 
 fn start_spawners(
-    setting: &Arc<Setting>,
+    shared: &Arc<Shared>,
     jobs: &Jobs,
     channels: Vec<Channel>,
 ) -> Result<(), BeginError> {
     for channel in channels {
-        spawning::start(Arc::clone(setting), jobs.clone(), channel)
+        spawning::start(Arc::clone(shared), jobs.clone(), channel)
             .map_err(when("starting a spawner thread"))?;
     }
     Ok(())

@@ -13,7 +13,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,13 +26,17 @@ use nix::errno::Errno;
 use spawn::{
     Method, NotFound, OpenFilesLimit, Parentage, Plan, PlanInput, Spawned, Spawner, Stage,
 };
-use units::{Event, Execution, ExitRecord, Origin, StartFailure};
+use units::{
+    CommandSpec, Event, Execution, ExitRecord, Name, Origin, Readiness, ResourceLimits, Role,
+    RunId, StartFailure, UnitResult, UnitSpec,
+};
 
 use crate::{
     cgroups::RunCgroup,
     clock,
     environment::Environment,
     runfile::{self, RunFile},
+    setting::{self, Circumstances, Inputs, Outcome, SettingFailure, Variables},
     supervisor::{Inbox, Message},
 };
 
@@ -41,7 +45,7 @@ pub(crate) enum Job {
     /// Make a run's process.
     Spawn {
         /// What to execute.
-        execution: Box<Execution>,
+        work: Work,
         /// Who ordered it.
         origin: Origin,
         /// Where it is to live; `None` where there are no cgroups.
@@ -56,8 +60,56 @@ pub(crate) enum Job {
     },
 }
 
+/// What to execute.
+pub(crate) enum Work {
+    /// This, as it stands.
+    Execution(Box<Execution>),
+    /// A command of a unit.
+    Command(Box<UnitCommand>),
+}
+
+/// A command of a unit.
+pub(crate) struct UnitCommand {
+    /// The run.
+    pub(crate) run: RunId,
+    /// The unit.
+    pub(crate) spec: Arc<UnitSpec>,
+    /// Which of its commands.
+    pub(crate) role: Role,
+    /// The main process of its program; 0 where there is none.
+    pub(crate) main_pid: i32,
+    /// What came of its program, for commands on stop.
+    pub(crate) result: Option<UnitResult>,
+}
+
+impl Work {
+    /// The run.
+    pub(crate) fn run(&self) -> RunId {
+        match self {
+            Self::Execution(execution) => execution.run,
+            Self::Command(command) => command.run,
+        }
+    }
+
+    /// The name it runs under, and whether that was made up.
+    pub(crate) fn name(&self) -> (&Name, bool) {
+        match self {
+            Self::Execution(execution) => (&execution.name, execution.anonymous),
+            Self::Command(command) => (&command.spec.name, false),
+        }
+    }
+
+    /// What it may use at most.
+    pub(crate) fn limits(&self) -> &ResourceLimits {
+        match self {
+            Self::Execution(execution) => &execution.setting.limits,
+            Self::Command(command) => &command.spec.setting.limits,
+        }
+    }
+}
+
 /// What all spawner threads go by.
-pub(crate) struct Setting {
+pub(crate) struct Shared {
     /// How processes are made.
     pub(crate) method: Method,
     /// The folder of the runtime files.
@@ -68,6 +120,8 @@ pub(crate) struct Setting {
     pub(crate) environment: Environment,
     /// Where output goes.
     pub(crate) logs: LogStore,
+    /// Where programs say that they are ready.
+    pub(crate) notify_socket: PathBuf,
     /// Who is told.
     pub(crate) inbox: Inbox,
 }
@@ -100,19 +154,19 @@ impl Jobs {
 }
 
 /// Starts a spawner thread with its channel to the keeper. It lives as long as the daemon.
-pub(crate) fn start(setting: Arc<Setting>, jobs: Jobs, channel: Channel) -> io::Result<()> {
+pub(crate) fn start(shared: Arc<Shared>, jobs: Jobs, channel: Channel) -> io::Result<()> {
     let mut thread = Thread {
-        spawner: Spawner::new(setting.method)?,
+        spawner: Spawner::new(shared.method)?,
         null: File::open("/dev/null")?,
         lower_oom_score: has_lowered_oom_score(),
-        setting,
+        shared,
         channel,
     };
     std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
         loop {
             match jobs.next() {
-                Job::Spawn { execution, origin, cgroup } => {
-                    thread.spawn(&execution, &origin, cgroup.as_ref());
+                Job::Spawn { work, origin, cgroup } => {
+                    thread.spawn(work, &origin, cgroup.as_ref());
                 }
                 Job::Remove { record, cgroup } => thread.remove(&record, cgroup.as_ref()),
             }
@@ -130,26 +184,26 @@ struct Thread {
     spawner: Spawner,
     null: File,
     lower_oom_score: bool,
-    setting: Arc<Setting>,
+    shared: Arc<Shared>,
     channel: Channel,
 }
 
 impl Thread {
-    fn spawn(&mut self, execution: &Execution, origin: &Origin, cgroup: Option<&RunCgroup>) {
-        let run = execution.run;
-        match self.make(execution, origin, cgroup) {
-            Ok(Spawned { pid, pidfd }) => {
+    fn spawn(&mut self, work: Work, origin: &Origin, cgroup: Option<&RunCgroup>) {
+        let run = work.run();
+        match self.make(work, origin, cgroup) {
+            Ok((execution, Spawned { pid, pidfd })) => {
                 let pid = pid.as_raw();
-                self.setting.logs.started(run, pid, clock::wall()).ok();
+                self.shared.logs.started(run, pid, clock::wall()).ok();
                 // The supervisor first: what the keeper says of this process must find it known there.
-                self.setting.inbox.send(Message::Spawned { run, pid, process: pidfd });
+                self.shared.inbox.send(Message::Spawned { run, pid, process: pidfd });
                 self.tell(&ToKeeper::Spawned { run: run.to_bytes(), pid });
-                let Execution { name, comment, .. } = execution;
+                let Execution { name, comment, .. } = &execution;
                 tracing::debug!(%run, %name, pid, comment, by = %origin, "started");
             }
             Err((failure, pid)) => {
                 self.tell(&ToKeeper::NotSpawned { run: run.to_bytes(), pid });
-                self.setting.inbox.send(Message::Event(Event::SpawnFailed { run, failure }));
+                self.shared.inbox.send(Message::Event(Event::SpawnFailed { run, failure }));
             }
         }
     }
@@ -161,9 +215,10 @@ impl Thread {
         if let Some(cgroup) = cgroup {
             cgroup.remove();
         }
-        self.setting.logs.await_written(run);
-        runfile::remove(&self.setting.runs, run);
+        self.shared.logs.await_written(run);
         self.tell(&ToKeeper::Release { run: run.to_bytes() });
+        // After that: a run that is inherited has its file, and a file without a run is swept away.
+        runfile::remove(&self.shared.runs, run);
         let ExitRecord { name, pid, cause, comment, stopped_by, .. } = record;
         match stopped_by {
             Some(by) => tracing::info!(%run, %name, pid, comment, %cause, %by, "ended by order"),
@@ -178,14 +233,17 @@ impl Thread {
 
     fn make(
         &mut self,
-        execution: &Execution,
+        work: Work,
         origin: &Origin,
         cgroup: Option<&RunCgroup>,
-    ) -> Result<Spawned, (StartFailure, i32)> {
-        let run = execution.run;
+    ) -> Result<(Execution, Spawned), (StartFailure, i32)> {
+        let run = work.run();
+        let (execution, inputs) = self.equipped(work).map_err(nothing_made)?;
         let program = find(&execution.program).map_err(nothing_made)?;
         let (stdout_reader, stdout) = io::pipe().map_err(|why| nothing_made(pipes(&why)))?;
         let (stderr_reader, stderr) = io::pipe().map_err(|why| nothing_made(pipes(&why)))?;
+        // Before the keeper hears of the run: who inherits it finds its file.
+        let place = self.prepare(&execution, origin, cgroup).map_err(nothing_made)?;
         // Before the process is made: from here on the keeper has them, whatever becomes of us.
         let names = ["stdout", "stderr"].map(str::to_owned).to_vec();
         let spawning = ToKeeper::Spawning { run: run.to_bytes(), names };
@@ -196,31 +254,68 @@ impl Thread {
                 Patience::Wait,
             )
             .map_err(|why| nothing_made(keeper_fails(&why)))?;
-        let (file, cgroup_folder) =
-            self.prepare(execution, origin, cgroup).map_err(nothing_made)?;
         let attach = Attach {
             run,
-            log: log_of(execution),
+            log: log_of(&execution.name, execution.anonymous),
             stdout: stdout_reader.into(),
             stderr: stderr_reader.into(),
             resumed: false,
         };
-        self.setting.logs.attach(attach).map_err(|why| {
+        self.shared.logs.attach(attach).map_err(|why| {
             nothing_made(failure(Stage::Descriptors, Errno::UnknownErrno, &why.to_string()))
         })?;
         let plan = self
-            .plan(execution, &program, [stdout.into(), stderr.into()], cgroup_folder, file.into())
+            .plan(&execution, &program, [stdout.into(), stderr.into()], (inputs, place))
             .map_err(nothing_made)?;
         match self.spawner.spawn(&plan, Parentage::Sibling) {
-            Ok(spawned) => Ok(spawned),
+            Ok(spawned) => Ok((execution, spawned)),
             Err(why) => {
                 let pid = why.pid.map_or(0, nix::unistd::Pid::as_raw);
-                let sentence = if why.stage == Stage::Exec {
-                    spawn::explain_exec(&program, why.errno)
-                } else {
-                    format!("cannot start {}: {}: {}", program.display(), why, why.errno.desc())
-                };
+                let sentence = explain(&program, &execution.setting, &why);
                 Err((failure(why.stage, why.errno, &sentence), pid))
+            }
+        }
+    }
+
+    /// The words of what is to be executed, and what its process finds around it.
+    fn equipped(&self, work: Work) -> Result<(Execution, Inputs), StartFailure> {
+        let environment = &self.shared.environment;
+        let refused = |SettingFailure { stage, errno, sentence }| StartFailure {
+            stage: stage.into(),
+            errno: errno_number(errno),
+            message: sentence,
+        };
+        match work {
+            Work::Execution(execution) => {
+                if *execution.setting == units::Setting::default() {
+                    let Execution { run, comment, .. } = &*execution;
+                    let environment = environment.assignments(*run, comment);
+                    let inputs = Inputs::usual(environment, &self.null).map_err(refused)?;
+                    return Ok((*execution, inputs));
+                }
+                let circumstances = Circumstances::of(execution.run, &execution.comment);
+                let variables = setting::variables(&execution.setting, environment, &circumstances)
+                    .map_err(refused)?;
+                let inputs =
+                    setting::inputs(&execution.setting, &variables, &self.null).map_err(refused)?;
+                Ok((*execution, inputs))
+            }
+            Work::Command(command) => {
+                let UnitCommand { run, spec, role, main_pid, result } = *command;
+                let awaited = role == Role::Main && spec.readiness == Readiness::Notify;
+                let outcome =
+                    result.map(|result| Outcome { result: result.to_string(), cause: None });
+                let circumstances = Circumstances {
+                    main_pid: Some(main_pid).filter(|pid| *pid != 0),
+                    notify_socket: awaited.then_some(self.shared.notify_socket.as_path()),
+                    outcome: outcome.as_ref(),
+                    ..Circumstances::of(run, &spec.comment)
+                };
+                let variables = setting::variables(&spec.setting, environment, &circumstances)
+                    .map_err(refused)?;
+                let inputs =
+                    setting::inputs(&spec.setting, &variables, &self.null).map_err(refused)?;
+                Ok((execution_of(run, &spec, role, &variables)?, inputs))
             }
         }
     }
@@ -231,57 +326,95 @@ impl Thread {
         execution: &Execution,
         origin: &Origin,
         cgroup: Option<&RunCgroup>,
-    ) -> Result<(File, Option<OwnedFd>), StartFailure> {
+    ) -> Result<Place, StartFailure> {
         let kept = RunFile::new(execution, origin, clock::now().wall);
-        let file = kept.write(&self.setting.runs, execution.run).map_err(|why| {
-            let folder = self.setting.runs.display();
+        let file = kept.write(&self.shared.runs, execution.run).map_err(|why| {
+            let folder = self.shared.runs.display();
             failure(Stage::Descriptors, errno_of(&why), &format!("cannot write to {folder}: {why}"))
         })?;
-        let Some(cgroup) = cgroup else { return Ok((file, None)) };
-        cgroup.make().map(|folder| (file, Some(folder))).map_err(|why| {
-            let sentence = format!("cannot make the cgroup {}: {why}", cgroup.shown());
-            failure(Stage::Cgroup, errno_of(&why), &sentence)
-        })
+        let mut place = Place { file, cgroup: None, legacy_cgroups: Vec::new() };
+        if let Some(cgroup) = cgroup {
+            place.cgroup = Some(cgroup.make().map_err(|why| {
+                let sentence = format!("cannot make the cgroup {}: {why}", cgroup.shown());
+                failure(Stage::Cgroup, errno_of(&why), &sentence)
+            })?);
+            place.legacy_cgroups = cgroup
+                .limit()
+                .map_err(|why| failure(Stage::Cgroup, errno_of(&why.why), &why.to_string()))?;
+        }
+        Ok(place)
     }
 
     fn plan(
         &self,
         execution: &Execution,
-        program: &std::path::Path,
+        program: &Path,
         [stdout, stderr]: [OwnedFd; 2],
-        cgroup: Option<OwnedFd>,
-        file: OwnedFd,
+        (inputs, place): (Inputs, Place),
     ) -> Result<Plan, StartFailure> {
         let invalid =
             |why: String| failure(Stage::Exec, Errno::EINVAL, &format!("cannot start it: {why}"));
         let words = execution.argv.words().iter().map(|word| CString::new(word.as_slice()));
         let argv = words.collect::<Result<_, _>>().map_err(|why| invalid(why.to_string()))?;
         let program = CString::new(program.as_os_str().as_bytes());
-        let stdin = self.null.try_clone().map_err(|why| pipes(&why))?;
-        let (soft, hard) = self.setting.open_files;
+        let (soft, hard) = self.shared.open_files;
         let input = PlanInput {
             program: program.map_err(|why| invalid(why.to_string()))?,
             argv,
-            environment: self.setting.environment.assignments(execution.run, &execution.comment),
-            stdin: stdin.into(),
+            environment: inputs.environment,
+            stdin: inputs.stdin,
             stdout,
             stderr,
-            cgroup,
-            legacy_cgroups: Vec::new(),
+            cgroup: place.cgroup,
+            legacy_cgroups: place.legacy_cgroups,
             new_session: true,
-            working_directory: Some(c"/".to_owned()),
-            umask: Some(nix::sys::stat::Mode::from_bits_truncate(0o022)),
+            working_directory: Some(inputs.working_directory),
+            umask: Some(inputs.umask),
+            nice: inputs.nice,
             open_files_limit: Some(OpenFilesLimit { soft, hard }),
             oom_score_adjustment: self.lower_oom_score.then_some(0),
-            mark: Some((file, runfile::MARK)),
+            mark: Some((place.file.into(), runfile::MARK)),
         };
         Plan::new(input).map_err(|why| invalid(why.to_string()))
     }
 }
 
+/// Where a process is to live.
+struct Place {
+    /// Its run's file, in which it leaves its mark.
+    file: File,
+    cgroup: Option<OwnedFd>,
+    legacy_cgroups: Vec<OwnedFd>,
+}
+
 /// The log that a run's output goes to: its name's own, or the one of all nameless commands.
-pub(crate) fn log_of(execution: &Execution) -> LogName {
-    if execution.anonymous { LogName::Commands } else { LogName::Unit(execution.name.clone()) }
+pub(crate) fn log_of(name: &Name, anonymous: bool) -> LogName {
+    if anonymous { LogName::Commands } else { LogName::Unit(name.clone()) }
+}
+
+/// A unit's command, with its variables replaced.
+fn execution_of(
+    run: RunId,
+    spec: &UnitSpec,
+    role: Role,
+    variables: &Variables,
+) -> Result<Execution, StartFailure> {
+    let refused = |why: String| failure(Stage::Exec, Errno::EINVAL, &why);
+    let (program, argv) = match spec.command(role) {
+        None => return Err(refused(format!("{} has no such command", spec.name))),
+        Some(CommandSpec::Argv(argv)) => {
+            (argv.words().first().cloned().unwrap_or_default(), argv.clone())
+        }
+        Some(CommandSpec::Line(line)) => {
+            let expanded = variables.expand(line).map_err(|why| {
+                refused(format!("cannot start it: with its variables replaced, {why}"))
+            })?;
+            (expanded.program, expanded.argv)
+        }
+    };
+    let (name, comment) = (spec.name.clone(), spec.comment.clone());
+    let setting = Arc::clone(&spec.setting);
+    Ok(Execution { run, name, anonymous: false, program, argv, comment, setting })
 }
 
 fn find(program: &[u8]) -> Result<PathBuf, StartFailure> {
@@ -295,13 +428,30 @@ fn find(program: &[u8]) -> Result<PathBuf, StartFailure> {
     })
 }
 
-fn failure(stage: Stage, errno: Errno, sentence: &str) -> StartFailure {
-    let errno = if errno == Errno::UnknownErrno { 0 } else { errno_number(errno) };
-    StartFailure { stage: stage_number(stage), errno, message: sentence.to_owned() }
+/// Why a process came no further than this step, with what its unit says of it.
+fn explain(program: &Path, setting: &units::Setting, why: &spawn::Failure) -> String {
+    if why.stage == Stage::Exec {
+        return spawn::explain_exec(program, why.errno);
+    }
+    let of_its_own = if why.stage == Stage::Chdir {
+        setting.working_directory.as_ref().map(|folder| format!(" {folder}"))
+    } else if why.stage == Stage::Nice {
+        setting.nice.map(|nice| format!(" to {nice}"))
+    } else {
+        None
+    };
+    let of_its_own = of_its_own.unwrap_or_default();
+    format!("cannot start {}: {why}{of_its_own}: {}", program.display(), why.errno.desc())
 }
 
+fn failure(stage: Stage, errno: Errno, sentence: &str) -> StartFailure {
+    let (stage, errno) = (stage_number(stage), errno_number(errno));
+    StartFailure { stage, errno, message: sentence.to_owned() }
+}
+
+/// The kernel's number; 0 where the reason is not the kernel's.
 fn errno_number(errno: Errno) -> i32 {
-    errno as i32
+    if errno == Errno::UnknownErrno { 0 } else { errno as i32 }
 }
 
 fn errno_of(why: &io::Error) -> Errno {

@@ -118,9 +118,13 @@ fn change() -> f64 {
     let (here, channel) = client(&daemon);
     let mut change = ScheduleExecutableClient::new(channel);
     let mut file = File::create(daemon.state_dir().join("baseline")).expect("our folder");
-    let (mut enables, mut writes) = (Vec::new(), Vec::new());
+    let (mut enables, mut writes, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..CHANGES + WARM_UP {
         let executable = unit(round);
+        let begin = Instant::now();
+        here.block_on(change.disable(named("unknown", Executable::default())))
+            .expect_err("unknown");
+        let refusal = begin.elapsed();
         let bytes = vec![1; prost::Message::encoded_len(&executable)];
         let begin = Instant::now();
         here.block_on(change.enable(executable)).expect("it is enabled");
@@ -131,12 +135,14 @@ fn change() -> f64 {
         if round >= WARM_UP {
             enables.push(enable);
             writes.push(write);
+            refusals.push(refusal);
         }
     }
     let (enable, write) = (median(enables), median(writes));
     let ratio = enable.as_secs_f64() / write.as_secs_f64();
     println!(
-        "schedule: Enable {enable:?}, write + fsync {write:?}, ratio {ratio:.2} (bound {ENABLE_BOUND})"
+        "schedule: Enable {enable:?}, write + fsync {write:?}, ratio {ratio:.2} (bound {ENABLE_BOUND}); a change that is refused, and touches no disk, {:?}",
+        median(refusals)
     );
     daemon.stop();
     ratio

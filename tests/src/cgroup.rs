@@ -5,6 +5,7 @@
 //! not the root, as it does under systemd and in a container.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::unix::fs::chown,
     path::{Path, PathBuf},
@@ -25,6 +26,18 @@ pub fn mount() -> Option<PathBuf> {
         (after.split(' ').next() == Some("cgroup2"))
             .then(|| before.split(' ').nth(4).map(PathBuf::from))?
     })
+}
+
+/// The places of a daemon in the hierarchies of version 1 that are there: it makes them for runs with limits. Looked
+/// for below the roots alone, which is where tests run.
+#[must_use]
+pub fn legacy(name: &OsStr) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = mounts.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        (after.split(' ').next() == Some("cgroup")).then(|| before.split(' ').nth(4))?
+    });
+    mounts.map(|mount| Path::new(mount).join(name)).filter(|place| place.exists()).collect()
 }
 
 /// A cgroup of the harness. Killed and removed when dropped, with all below.

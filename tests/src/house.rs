@@ -264,7 +264,7 @@ impl House {
     /// Every cgroup that the daemon has made, for those who want to see that none is left.
     #[must_use]
     pub fn cgroups(&self) -> Vec<PathBuf> {
-        match (&self.cage, &self.base) {
+        let mut all = match (&self.cage, &self.base) {
             (Some(cage), _) => cage.below(),
             (None, Some(base)) if base.exists() => {
                 let mut all = cgroup::below(base);
@@ -272,7 +272,9 @@ impl House {
                 all
             }
             (None, _) => Vec::new(),
-        }
+        };
+        all.extend(self.path().file_name().into_iter().flat_map(cgroup::legacy));
+        all
     }
 
     /// Waits for [`PATIENCE`] until READY=1 arrives.

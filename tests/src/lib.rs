@@ -16,8 +16,10 @@ pub mod procfs;
 pub mod rpc;
 pub mod run;
 pub mod schedule;
+pub mod services;
 pub mod storm;
 pub mod survive;
+pub mod units;
 pub mod wait;
 
 pub use daemon::Daemon;

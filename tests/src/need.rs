@@ -17,6 +17,10 @@ pub enum Need {
     OtherUser,
     /// To be root, and allowed to mount.
     Mounts,
+    /// nginx, from Debian's package nginx-light or another one of it.
+    Nginx,
+    /// redis-server with redis-cli, from Debian's package redis-server.
+    Redis,
 }
 
 impl Need {
@@ -33,6 +37,14 @@ impl Need {
             Self::OtherUser if !root => Some("skipped: needs root, to become another user"),
             Self::OtherUser => {
                 (!Path::new("/usr/bin/setpriv").exists()).then_some("skipped: needs setpriv")
+            }
+            Self::Nginx => {
+                (!Path::new("/usr/sbin/nginx").exists()).then_some("skipped: needs nginx-light")
+            }
+            Self::Redis => {
+                let there = |path| Path::new(path).exists();
+                (!there("/usr/bin/redis-server") || !there("/usr/bin/redis-cli"))
+                    .then_some("skipped: needs redis-server")
             }
             Self::Mounts => (!root || !*MOUNTS.get_or_init(mount::allowed))
                 .then_some("skipped: needs root, and to be allowed to mount"),

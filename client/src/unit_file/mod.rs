@@ -1,8 +1,9 @@
 //! Units as TOML: what people write for `aer enable -f`, and what `aer schedule export` keeps.
 //!
 //! A file of one unit has its keys at the top; a file of many has a table `[[unit]]` for each, with `enabled`
-//! beside the other keys. `unit.rs` is the one place that knows the keys: a key more is a field there, a line
-//! where it is written, and a line for each direction of the wire.
+//! beside the other keys. The keys are the fields of `runtime.Executable` without the units in their names, since the
+//! values have units: `delay = "1min 30s"`, `memory_max = "512M"`. `unit.rs` reads them, `written.rs` writes them; a
+//! field more of the wire builds only when both know it.
 //!
 //! Invariants: what is written is read back as it was, whatever characters are in it; nothing that is written
 //! has a control character other than the line's end, so it commands no terminal; reading never panics, and
@@ -10,6 +11,8 @@
 
 mod place;
 mod unit;
+mod value;
+mod written;
 
 use std::collections::HashSet;
 
@@ -51,6 +54,14 @@ pub enum Unwritable {
     /// It is neither enabled nor disabled.
     #[error("its status is neither standby nor passive but {0}")]
     Status(i32),
+    /// A key would have a value that this program does not know.
+    #[error("its {key} is {value:?}, which this aer does not know")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value, or the wire's number for it.
+        value: String,
+    },
 }
 
 /// A file of many units.
@@ -112,7 +123,7 @@ pub fn read_units(content: &[u8]) -> Result<Vec<Registration>, UnitFileError> {
 /// # Errors
 /// Why it cannot be written.
 pub fn write_unit(executable: &Executable) -> Result<String, Unwritable> {
-    Ok(Unit::of(executable, None)?.lines())
+    written::unit(executable, None, "")
 }
 
 /// Writes one table of a file of many units.
@@ -128,7 +139,8 @@ pub fn write_registration(registration: &Registration) -> Result<String, Unwrita
             return Err(Unwritable::Status(registration.status));
         }
     };
-    Ok(format!("[[unit]]\n{}", Unit::of(executable, Some(enabled))?.lines()))
+    let unit = written::unit(executable, Some(enabled), "unit.")?;
+    Ok(format!("[[unit]]\n{unit}"))
 }
 
 fn with_key(key: Option<&str>) -> String {

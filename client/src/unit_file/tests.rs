@@ -3,6 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod services;
+
 fn unit(name: &str, command: &str, argv: &[&str]) -> Executable {
     Executable {
         meta: Some(AuraeMeta { name: name.into(), ..AuraeMeta::default() }),

@@ -10,14 +10,18 @@
     reason = "a test; clippy sees only functions marked as such"
 )]
 
+mod editing;
 mod exec;
 mod interrupts;
 mod mistakes;
 mod peer;
 mod schedule;
 mod schedule_peer;
+mod services;
+mod unit_peer;
 mod units;
 mod verbs;
+mod watching;
 mod without_a_daemon;
 
 use std::{

@@ -32,6 +32,7 @@ fn every_mistake_is_one_line_and_status_2() {
         &["enable", "-f", "x", "--", "ls"],
         &["enable", "a", "-c", "x", "--", "ls"],
         &["enable", "a", "-f"],
+        &["enable", "-f", "x", "--memory-max", "1G"],
         &["disable"],
         &["destroy"],
         &["list", "--enabled", "--disabled"],
@@ -47,11 +48,55 @@ fn every_mistake_is_one_line_and_status_2() {
         &["status", "a\nb\x1b[31m"],
         &["--\n"],
     ] {
-        let output = aer(words).output().unwrap();
-        assert_eq!((status(&output), output.stdout.len()), (2, 0), "{words:?}");
-        let complaint = complaint(&output);
-        assert!(complaint.ends_with(" --help") && !complaint.contains('\x1b'), "{complaint}");
+        is_refused(words);
     }
+}
+
+#[test]
+fn so_is_every_mistake_about_units() {
+    for words in [
+        &["start"][..],
+        &["start", "a", "--", "b"],
+        &["start", "a", "-f", "x"],
+        &["start", "a", "--memory-max", "1G"],
+        &["start", "--name", "a", "b"],
+        &["start", "-f", "x", "--oneshot"],
+        &["start", "--memory-max", "lots", "--", "x"],
+        &["start", "--restart", "allways", "--", "x"],
+        &["start", "--env", "A", "--", "x"],
+        &["start", "--stop-timeout", "0", "--", "x"],
+        &["start", "--remain-after-exit", "--", "x"],
+        &["start", "--umask", "9", "--", "x"],
+        &["stop"],
+        &["stop", "a", "--signal", "BANANA"],
+        &["stop", "a", "--signal", "HUP", "--kill"],
+        &["stop", "a", "--run", "0192f0c1-2c3d-4e5f-8a9b-0c1d2e3f4a5b"],
+        &["restart"],
+        &["restart", "a", "-f", "x"],
+        &["reload"],
+        &["signal", "a"],
+        &["signal", "a", "0"],
+        &["signal", "a", "HUP", "b"],
+        &["wait"],
+        &["wait", "a", "b"],
+        &["inspect"],
+        &["forget"],
+        &["forget", "a", "--all"],
+        &["watch", "--from", "x"],
+        &["edit"],
+        &["edit", "a", "b"],
+        &["list", "--running", "--failed"],
+    ] {
+        is_refused(words);
+    }
+}
+
+/// With one line and status 2.
+fn is_refused(words: &[&str]) {
+    let output = aer(words).output().unwrap();
+    assert_eq!((status(&output), output.stdout.len()), (2, 0), "{words:?}");
+    let complaint = complaint(&output);
+    assert!(complaint.ends_with(" --help") && !complaint.contains('\x1b'), "{complaint}");
 }
 
 #[test]
@@ -103,6 +148,8 @@ fn help_and_version_stay_on_standard_output() {
         &["--version"],
         &["exec", "--help"],
         &["enable", "--help"],
+        &["start", "--help"],
+        &["help", "watch"],
         &["schedule", "--help"],
         &["schedule", "import", "--help"],
         &["help", "schedule", "repair"],

@@ -15,7 +15,11 @@ use api::{
         observe_server::{Observe, ObserveServer},
     },
     runtime::{
-        Executable, ExecutableStatus, RunFrame, StopRequest, StopResponse,
+        Executable, ExecutableStatus, ForgetRequest, ForgetResponse, InspectRequest,
+        InspectResponse, ListRequest, ReloadRequest, ReloadResponse, RestartRequest,
+        RestartResponse, RunFrame, SignalRequest, SignalResponse, StartRequest, StartResponse,
+        StopRequest, StopResponse, UnitView, WaitRequest, WaitResponse, WatchRequest,
+        WatchResponse,
         exit_record::Cause,
         run_frame::Frame,
         runtime_server::{Runtime, RuntimeServer},
@@ -30,7 +34,11 @@ use tokio::{net::UnixListener, sync::broadcast};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
-use crate::{exit, frame, schedule_peer::Changing};
+use crate::{
+    exit, frame,
+    schedule_peer::{Answers, Changing},
+    unit_peer::{Called, Units},
+};
 
 /// How long a test waits for what must happen.
 const SOON: Duration = Duration::from_secs(20);
@@ -71,6 +79,8 @@ pub(crate) struct Script {
     pub(crate) import: ImportResponse,
     /// What Repair answers.
     pub(crate) repair: RepairResponse,
+    /// What calls about units answer.
+    pub(crate) units: Units,
     /// What a change of a name is refused with.
     pub(crate) refused: Vec<(&'static str, Status)>,
 }
@@ -87,6 +97,7 @@ impl Default for Script {
             items: Vec::new(),
             import: ImportResponse::default(),
             repair: RepairResponse::default(),
+            units: Units::default(),
             refused: Vec::new(),
         }
     }
@@ -103,6 +114,7 @@ pub(crate) enum Asked {
     Repair,
     Execute(Executable, Option<String>),
     Stop(StopRequest),
+    Unit(Called, Option<String>),
     Logs(LogsRequest),
 }
 
@@ -238,11 +250,79 @@ impl Runtime for Voice {
     }
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
+        if let Some(answer) = &self.script.units.stopped {
+            return self.called(request, Called::Stop, answer);
+        }
         let stop = request.into_inner();
         self.note(Asked::Stop(stop.clone()));
         let known = self.stops.send(stop).is_ok();
         let answer = Response::new(StopResponse::default());
         if known { Ok(answer) } else { Err(Status::not_found("no such run")) }
+    }
+
+    type ListStream = Answers<UnitView>;
+    type WatchStream = Answers<WatchResponse>;
+
+    async fn start(
+        &self,
+        request: Request<StartRequest>,
+    ) -> Result<Response<StartResponse>, Status> {
+        self.called(request, Called::Start, &self.script.units.started)
+    }
+
+    async fn restart(
+        &self,
+        request: Request<RestartRequest>,
+    ) -> Result<Response<RestartResponse>, Status> {
+        self.called(request, Called::Restart, &self.script.units.restarted)
+    }
+
+    async fn reload(
+        &self,
+        request: Request<ReloadRequest>,
+    ) -> Result<Response<ReloadResponse>, Status> {
+        self.called(request, Called::Reload, &ReloadResponse::default())
+    }
+
+    async fn signal(
+        &self,
+        request: Request<SignalRequest>,
+    ) -> Result<Response<SignalResponse>, Status> {
+        self.called(request, Called::Signal, &SignalResponse::default())
+    }
+
+    async fn wait(&self, request: Request<WaitRequest>) -> Result<Response<WaitResponse>, Status> {
+        self.called(request, Called::Wait, &self.script.units.waited)
+    }
+
+    async fn list(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<Self::ListStream>, Status> {
+        let views = self.called(request, Called::List, &self.script.units.views)?.into_inner();
+        Ok(Response::new(tokio_stream::iter(views.into_iter().map(Ok).collect::<Vec<_>>())))
+    }
+
+    async fn inspect(
+        &self,
+        request: Request<InspectRequest>,
+    ) -> Result<Response<InspectResponse>, Status> {
+        self.called(request, Called::Inspect, &self.script.units.inspected)
+    }
+
+    async fn forget(
+        &self,
+        request: Request<ForgetRequest>,
+    ) -> Result<Response<ForgetResponse>, Status> {
+        self.called(request, Called::Forget, &self.script.units.forgotten)
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let events = self.called(request, Called::Watch, &self.script.units.events)?.into_inner();
+        Ok(Response::new(tokio_stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>())))
     }
 }
 

@@ -183,7 +183,7 @@ fn what_the_daemon_refuses_of_the_schedule_is_one_line() {
     let many = "[[unit]]\nname = 'N'\nenabled = true\ncommand = 'x'\n";
     let many: String = (0..5000).map(|number| many.replace('N', &format!("n{number}"))).collect();
     let refusal = || failing(Status::failed_precondition("the store\nis damaged"));
-    let why = "it is not possible at this moment: the store\\nis damaged; try again later";
+    let why = "it cannot be done as things are: the store\\nis damaged; mend that, and try again";
     for (verb, attempt) in
         [("import", "importing"), ("export", "exporting"), ("repair", "repairing")]
     {

@@ -23,7 +23,7 @@ pub(crate) enum Changing {
     Destroy,
 }
 
-type Answers<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
+pub(crate) type Answers<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
 
 impl Voice {
     fn change(

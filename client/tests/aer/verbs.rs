@@ -66,6 +66,10 @@ fn a_closed_pipe_is_no_panic_and_no_complaint() {
         &["enable", "a", "--", "b"],
         &["disable", "a", "b"],
         &["list"],
+        &["start", "a", "b"],
+        &["reload", "a"],
+        &["inspect", "a"],
+        &["forget", "--all"],
         &["schedule", "export"],
         &["schedule", "repair"],
     ] {
@@ -119,7 +123,9 @@ fn completions_exist_for_every_shell_and_need_no_daemon() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = aer(["completions", shell]).output().unwrap();
         assert_eq!(status(&output), 0);
-        assert!(text(&output.stdout).contains("exec"), "{shell}");
+        for word in ["exec", "start", "watch", "forget", "edit", "now", "memory-max"] {
+            assert!(text(&output.stdout).contains(word), "{shell}: {word}");
+        }
     }
 }
 

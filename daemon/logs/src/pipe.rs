@@ -7,6 +7,10 @@
 use std::{
     fs::File,
     os::fd::{AsFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,12 +50,36 @@ pub(crate) enum Taken {
     Eof,
 }
 
+/// The read end of a pipe, for those who only look at it too.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    end: OwnedFd,
+    /// Something was about to be taken out of it. Set before that is done, so that a pipe which is found at its end by
+    /// who then finds this unset never held a byte.
+    touched: AtomicBool,
+}
+
+impl Outlet {
+    pub(crate) fn new(end: OwnedFd) -> Self {
+        Self { end, touched: AtomicBool::new(false) }
+    }
+
+    /// Whether nothing was ever written to it, and nobody can any more.
+    pub(crate) fn was_silent(&self) -> bool {
+        look([&self.end]) == [Content::Eof] && !self.touched.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn touch(&self) {
+        self.touched.store(true, Ordering::SeqCst);
+    }
+}
+
 /// The read end of one of a run's pipes.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) run: RunId,
     pub(crate) stream: Stream,
-    pub(crate) end: OwnedFd,
+    outlet: Arc<Outlet>,
     /// Asked for when it first matters.
     capacity: Option<usize>,
     /// It may still be made larger.
@@ -61,14 +89,25 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
-    pub(crate) fn new(run: RunId, stream: Stream, end: OwnedFd) -> Self {
+    pub(crate) fn new(run: RunId, stream: Stream, outlet: Arc<Outlet>) -> Self {
         let (capacity, can_grow, moved, nap) = (None, true, None, SHORTEST_NAP);
-        Self { run, stream, end, capacity, can_grow, moved, nap }
+        Self { run, stream, outlet, capacity, can_grow, moved, nap }
+    }
+
+    /// To look at.
+    pub(crate) fn end(&self) -> &OwnedFd {
+        &self.outlet.end
+    }
+
+    /// To take something out of.
+    pub(crate) fn opened(&self) -> &OwnedFd {
+        self.outlet.touch();
+        &self.outlet.end
     }
 
     /// How many bytes it can hold.
     pub(crate) fn capacity(&mut self) -> usize {
-        let end = &self.end;
+        let end = &self.outlet.end;
         *self.capacity.get_or_insert_with(|| {
             let size = fcntl(end, FcntlArg::F_GETPIPE_SZ);
             size.ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(USUAL)
@@ -102,7 +141,7 @@ impl Pipe {
             return;
         }
         // Ordinary users have a bound for all their pipes: past it this is refused, and the pipe stays as it is.
-        self.can_grow = fcntl(&self.end, FcntlArg::F_SETPIPE_SZ(GROWN)).is_ok();
+        self.can_grow = fcntl(&self.outlet.end, FcntlArg::F_SETPIPE_SZ(GROWN)).is_ok();
         if self.can_grow {
             (self.capacity, self.nap) = (None, SHORTEST_NAP);
         }

@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{
@@ -21,7 +21,8 @@ use units::RunId;
 
 use crate::{
     entry::End,
-    name::{LogName, Stream},
+    name::{LogName, Position, Stream},
+    pipe::Outlet,
     store::Finished,
 };
 
@@ -85,7 +86,7 @@ pub struct NotAttached {
 pub(crate) struct NewPipe {
     pub(crate) token: u64,
     pub(crate) stream: Stream,
-    pub(crate) pipe: OwnedFd,
+    pub(crate) pipe: Arc<Outlet>,
 }
 
 /// One thing to do.
@@ -142,12 +143,37 @@ impl Batch {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Reservation {
+    log: LogName,
     started: bool,
     finished: bool,
     /// What it has printed, once both outputs have ended.
     drained: Option<Finished>,
+    /// Its pipes, unless a predecessor may have taken something out of them.
+    outlets: Option<[Arc<Outlet>; 2]>,
+}
+
+impl Reservation {
+    /// What a run has printed whose outputs have ended: what the writer has found, or nothing, which anybody can see.
+    fn printed(&mut self, run: RunId) -> Option<Finished> {
+        let found = self.drained.take();
+        let outlets = self.outlets.take();
+        found.or_else(|| {
+            let silent = outlets.is_some_and(|pipes| pipes.iter().all(|pipe| pipe.was_silent()));
+            silent.then(|| Finished {
+                run,
+                log: self.log.clone(),
+                stdout_total: 0,
+                stderr_total: 0,
+                first: Position(0),
+                end: Position(0),
+                last_line: None,
+                problem: None,
+                lost: 0,
+            })
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -307,7 +333,11 @@ impl Queue {
             return Err(error);
         }
         waiting.last_token = token + 1;
-        waiting.runs.insert(run, Reservation::default());
+        let [stdout, stderr] = [stdout, stderr].map(|pipe| Arc::new(Outlet::new(pipe)));
+        let outlets = (!resumed).then(|| [Arc::clone(&stdout), Arc::clone(&stderr)]);
+        let (started, finished, drained) = (false, false, None);
+        let reservation = Reservation { log: log.clone(), started, finished, drained, outlets };
+        waiting.runs.insert(run, reservation);
         accepted(run, &log);
         let stdout = NewPipe { token, stream: Stream::Stdout, pipe: stdout };
         let stderr = NewPipe { token: token + 1, stream: Stream::Stderr, pipe: stderr };
@@ -346,7 +376,7 @@ impl Queue {
             return Err(NotAttached { run });
         }
         reservation.finished = true;
-        let drained = reservation.drained.take();
+        let drained = reservation.printed(run);
         let command = Command::Finish { run, end, told: drained.is_some() };
         if drained.is_some() {
             // Whoever asked has the answer and wants to pass it on; who waits for the end rings.

@@ -137,6 +137,7 @@ impl LiveRun {
             end: stands,
             last_line: tail.as_deref().and_then(last_line),
             problem,
+            lost,
         }
     }
 }

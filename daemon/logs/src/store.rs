@@ -101,6 +101,8 @@ pub struct Finished {
     pub last_line: Option<Vec<u8>>,
     /// What is missing of it, and why.
     pub problem: Option<String>,
+    /// How many bytes are missing.
+    pub lost: u64,
 }
 
 /// The log store. Clones are the same store; when the last one is dropped, the store is closed.
@@ -185,9 +187,10 @@ impl LogStore {
     /// The run is over and its cgroup empty. What its pipes hold is moved, the end is written, and `on_finished` is
     /// called. A run that could not be made is finished too, with [`Cause::Failed`](crate::Cause::Failed). Never waits.
     ///
-    /// Where both outputs have ended before, all is known but the place of the end, and is answered at once instead of
-    /// by `on_finished`: whoever waits for a short program need not wait for the writer's thread too. Then the end is
-    /// still to be written: [`Self::await_written`].
+    /// Where both outputs have ended before, or nothing was ever printed, all is known but the place of the end, and is
+    /// answered at once instead of by `on_finished`: whoever waits for a short program need not wait for the writer's
+    /// thread too. Then the end is still to be written: [`Self::await_written`]. The places of a run that printed
+    /// nothing may be told as 0.
     ///
     /// # Errors
     /// If the run is not attached or was finished before; then there is no call of `on_finished`.

@@ -183,7 +183,7 @@ impl Writer {
             let mut moving = Move { shared: &self.shared, null: &self.null, log, run: &mut run };
             moving.drain(&mut pipe);
             // The keeper holds the pipe too, so closing our end would not end the watch.
-            let _unwatched = self.shared.queue.epoll().delete(&pipe.end);
+            let _unwatched = self.shared.queue.epoll().delete(pipe.end());
         }
         let finished = run.end(end, log, &self.shared.recent);
         log.runs = log.runs.saturating_sub(1);
@@ -276,7 +276,7 @@ impl Writer {
     fn hung_up(&mut self, token: u64, moment: Moment) {
         let Some(pipe) = self.pipes.get(&token) else { return };
         // The kernel looks at the pipe first and at its writers afterwards: something may have come between.
-        match look([&pipe.end]) {
+        match look([pipe.end()]) {
             [Content::Bytes] => self.empty(token, pipe.nap(moment).is_some()),
             [Content::Eof] => self.forget(token),
             [Content::Nothing] => {}
@@ -285,7 +285,7 @@ impl Writer {
 
     fn forget(&mut self, token: u64) {
         let Some(pipe) = self.pipes.remove(&token) else { return };
-        let _unwatched = self.shared.queue.epoll().delete(&pipe.end);
+        let _unwatched = self.shared.queue.epoll().delete(pipe.end());
         let Some(run) = self.runs.get_mut(&pipe.run) else { return };
         run.pipes.retain(|&other| other != token);
         if run.pipes.is_empty()
@@ -336,7 +336,7 @@ impl Move<'_> {
     fn transfer(&mut self, pipe: &Pipe, most: usize, moment: Moment) -> Taken {
         self.run.begin(self.log, &self.shared.recent);
         let whose = (pipe.run, pipe.stream);
-        let taken = self.log.take(&pipe.end, whose, most, moment, self.null);
+        let taken = self.log.take(pipe.opened(), whose, most, moment, self.null);
         if let Taken::Moved { kept, lost } = taken {
             self.run.count(pipe.stream, kept, lost, self.log);
         }
@@ -346,7 +346,7 @@ impl Move<'_> {
     /// Moves what the pipe holds, until its end or until it is dry. All that the run printed fits into the pipe, so what
     /// is beyond its capacity is a stranger's who holds it, and is left.
     fn drain(&mut self, pipe: &mut Pipe) {
-        if look([&pipe.end]) != [Content::Bytes] {
+        if look([pipe.end()]) != [Content::Bytes] {
             return;
         }
         let mut left = pipe.capacity();

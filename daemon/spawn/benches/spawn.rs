@@ -83,6 +83,7 @@ fn ours(method: Method, cgroup: Option<&File>) -> Contestant {
         new_session: true,
         working_directory: Some(c"/".to_owned()),
         umask: None,
+        nice: None,
         open_files_limit: None,
         oom_score_adjustment: None,
         mark: None,

@@ -81,6 +81,11 @@ fn steps(job: &Job<'_>) -> Step {
         // umask(2) cannot fail.
         call(libc::SYS_umask, [mask, 0, 0, 0], Stage::Exec)?;
     }
+    if let Some(nice) = execution.nice {
+        // 0 stands for the caller.
+        let which = usize::try_from(libc::PRIO_PROCESS).unwrap_or(0);
+        call(libc::SYS_setpriority, [which, 0, nice, 0], Stage::Nice)?;
+    }
     if let Some(limit) = execution.open_files_limit {
         limit_open_files(limit)?;
     }

@@ -23,6 +23,8 @@ pub enum Stage {
     Stderr,
     /// chdir(2).
     Chdir,
+    /// setpriority(2).
+    Nice,
     /// Writing `/proc/self/oom_score_adj`.
     OomAdjust,
     /// setrlimit(2).
@@ -44,6 +46,7 @@ impl Stage {
         match self {
             Self::Clone | Self::Killed => None,
             Self::Chdir => Some(200),
+            Self::Nice => Some(201),
             Self::Descriptors => Some(202),
             Self::Exec => Some(203),
             Self::Limits => Some(205),
@@ -69,6 +72,7 @@ impl fmt::Display for Stage {
             Self::Stdout => "cannot set up standard output",
             Self::Stderr => "cannot set up standard error",
             Self::Chdir => "cannot change to its working directory",
+            Self::Nice => "cannot set its niceness",
             Self::OomAdjust => "cannot set its out-of-memory score adjustment",
             Self::Limits => "cannot set its resource limits",
             Self::SignalMask => "cannot reset its signals",
@@ -97,6 +101,30 @@ pub struct Failure {
 mod tests {
     use super::*;
     use std::error::Error;
+
+    /// The numbers of `runtime.StartStage`, which are systemd's.
+    #[test]
+    fn a_stage_has_the_exit_code_that_systemd_gives_it() {
+        let codes = [
+            (Stage::Chdir, Some(200)),
+            (Stage::Nice, Some(201)),
+            (Stage::Descriptors, Some(202)),
+            (Stage::Exec, Some(203)),
+            (Stage::Limits, Some(205)),
+            (Stage::OomAdjust, Some(206)),
+            (Stage::SignalMask, Some(207)),
+            (Stage::Stdin, Some(208)),
+            (Stage::Stdout, Some(209)),
+            (Stage::Cgroup, Some(219)),
+            (Stage::Session, Some(220)),
+            (Stage::Stderr, Some(222)),
+            (Stage::Clone, None),
+            (Stage::Killed, None),
+        ];
+        for (stage, code) in codes {
+            assert_eq!(stage.code(), code, "{stage}");
+        }
+    }
 
     #[test]
     fn the_cause_is_the_source_and_not_repeated() {

@@ -32,6 +32,8 @@ pub(crate) struct Execution<'parent> {
     pub(crate) close_limit: usize,
     pub(crate) working_directory: *const c_char,
     pub(crate) umask: Option<usize>,
+    /// As setpriority(2) takes it: a negative one wraps around.
+    pub(crate) nice: Option<usize>,
     pub(crate) oom_score_adjustment: Option<&'parent [u8]>,
     pub(crate) open_files_limit: Option<OpenFilesLimit>,
     /// Signals to set to their default action.

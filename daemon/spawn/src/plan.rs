@@ -29,6 +29,8 @@ pub struct PlanInput {
     pub working_directory: Option<CString>,
     /// Its file mode creation mask; `None` leaves it ours.
     pub umask: Option<Mode>,
+    /// Its niceness, -20 to 19 (setpriority(2)); `None` leaves it ours.
+    pub nice: Option<i32>,
     /// Its limit of open files; `None` leaves it ours.
     pub open_files_limit: Option<OpenFilesLimit>,
     /// Its out-of-memory score adjustment, -1000 to 1000; `None` leaves it ours.
@@ -69,6 +71,11 @@ impl Plan {
             && !is_absolute(directory)
         {
             return Err(InvalidPlan::RelativeDirectory(directory.clone()));
+        }
+        if let Some(nice) = input.nice
+            && !(-20..=19).contains(&nice)
+        {
+            return Err(InvalidPlan::Nice(nice));
         }
         if let Some(limit) = input.open_files_limit
             && limit.soft > limit.hard
@@ -111,6 +118,9 @@ pub enum InvalidPlan {
     /// The working directory is not an absolute path.
     #[error("the working directory {} is not an absolute path", .0.to_string_lossy())]
     RelativeDirectory(CString),
+    /// The kernel would quietly take the nearest of -20 to 19 (setpriority(2)).
+    #[error("the niceness {0} is not between -20 and 19")]
+    Nice(i32),
     /// The soft limit is above the hard one (soft, hard).
     #[error("the soft limit of open files, {0}, is above the hard one, {1}")]
     LimitsReversed(u64, u64),
@@ -141,6 +151,7 @@ mod tests {
             new_session: false,
             working_directory: None,
             umask: None,
+            nice: None,
             open_files_limit: None,
             oom_score_adjustment: None,
             mark: None,
@@ -165,6 +176,10 @@ mod tests {
             refusal(|input| input.open_files_limit = Some(OpenFilesLimit { soft: 2, hard: 1 })),
             Some(InvalidPlan::LimitsReversed(2, 1))
         );
+        for (nice, refused) in [(-21, true), (-20, false), (19, false), (20, true)] {
+            let refusal = refusal(|input| input.nice = Some(nice));
+            assert_eq!(refusal.is_some(), refused, "{nice}");
+        }
         for (adjustment, refused) in [(-1001, true), (-1000, false), (1000, false), (1001, true)] {
             let refusal = refusal(|input| input.oom_score_adjustment = Some(adjustment));
             assert_eq!(refusal.is_some(), refused, "{adjustment}");

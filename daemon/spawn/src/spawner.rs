@@ -91,6 +91,7 @@ impl Spawner {
             close_limit: self.close_limit,
             working_directory: directory.map_or(std::ptr::null(), |path| path.as_ptr()),
             umask: input.umask.and_then(|mask| usize::try_from(mask.bits()).ok()),
+            nice: input.nice.and_then(|nice| isize::try_from(nice).ok()).map(isize::cast_unsigned),
             oom_score_adjustment: plan.oom_score_adjustment(),
             open_files_limit: input.open_files_limit,
             signals: &self.signals,

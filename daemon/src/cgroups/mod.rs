@@ -4,28 +4,47 @@
 //! <where we live>/daemon            keeper and daemon, where processes must not sit in inner nodes
 //! <where we live>/units/NAME/RUN    one run
 //! ```
+//! A run with limits is besides in the v1 hierarchies that have their controllers, where v2 does not have
+//! them, at `units/NAME/RUN` below our own cgroup there. It is tracked and killed in v2 all the same. Runs
+//! without limits are never in those: it would double their cost.
+//!
 //! `<where we live>` is our own cgroup where it was delegated to us, and `<our own>/<configured name>` at the
 //! root of the hierarchy. Nothing is ever written to `cgroup.kill` of anything but one run's cgroup: some
 //! kernels kill whatever is born later below it (design: a kernel fault, mended by 8e3599202166).
 
+mod controllers;
+mod limits;
 mod place;
 mod run;
 mod statistics;
+#[cfg(test)]
+mod tests;
+mod usage;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
+use controllers::Controllers;
+use limits::Control;
 pub(crate) use run::{RunCgroup, Watch};
-use units::Execution;
+use units::{Name, ResourceLimits, RunId};
+pub(crate) use {
+    controllers::MissingController,
+    usage::{LiveUsage, Pressure},
+};
 
-use crate::configuration::TrackingMode;
+use crate::{clock, configuration::TrackingMode};
 
 /// The folder of nameless commands; no escaped name begins with a single `_`.
 const COMMANDS: &str = "_commands";
 /// The cgroup of keeper and daemon, where they may not stay where they were started.
 const LEAF: &str = "daemon";
+/// How long the daemon's start waits for processes that it has killed.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where runs live.
 #[derive(Clone, Debug)]
@@ -36,11 +55,15 @@ pub(crate) struct Cgroups {
     ours: PathBuf,
     /// The same as the kernel shows it, from the root of the hierarchy.
     shown: String,
+    /// The folder of all runs, as /proc/PID/cgroup shows it.
+    listed: PathBuf,
     /// Whether v1 hierarchies have the controllers.
     hybrid: bool,
-    /// Whether the memory controller counts in runs' cgroups.
-    memory: bool,
+    controllers: Arc<Controllers>,
 }
+
+/// A run: its name, whether that was made up, and its id.
+pub(crate) type Whose<'a> = (&'a Name, bool, RunId);
 
 /// Why there are no cgroups to work with.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +111,7 @@ impl Cgroups {
         let mut place = place::find()?;
         if !first && place.own.ends_with(LEAF) {
             place.own.pop();
+            place.shown.pop();
         }
         // At the root of a hierarchy we are one among others; anywhere else the cgroup is ours alone.
         let ours = if place.own == Path::new("/") {
@@ -107,10 +131,42 @@ impl Cgroups {
             Ok(below) => format!("/{}", below.display()),
             Err(_) => ours.display().to_string(),
         };
-        let enabled = fs::read_to_string(units.join("cgroup.subtree_control")).unwrap_or_default();
-        let memory = enabled.split_whitespace().any(|controller| controller == "memory");
-        let hybrid = place.hybrid;
-        Ok(Self { units, ours, shown, hybrid, memory })
+        let at_root = place.own == Path::new("/");
+        let above = at_root.then_some(place.mount.as_path());
+        let legacy: Vec<_> =
+            place.legacy.into_iter().map(|legacy| legacy.for_runs(&place.shown, name)).collect();
+        let controllers = Arc::new(Controllers::find(&ours, above, &legacy));
+        let listed = if at_root { place.shown.join(name) } else { place.shown }.join("units");
+        Ok(Self { units, ours, shown, listed, hybrid: place.hybrid, controllers })
+    }
+
+    /// Whether these limits can be kept on this machine; the error names the first that cannot. No I/O: it
+    /// was found out at the start.
+    pub(crate) fn supports(&self, limits: &ResourceLimits) -> Result<(), MissingController> {
+        self.controllers.supports(limits)
+    }
+
+    /// The cgroup of a unit's run, with its limits, which must be supported; [`RunCgroup::limit`] sets them.
+    /// Where v2 has controllers, they count for it, limits or not.
+    pub(crate) fn of_limited_run(&self, whose: Whose<'_>, limits: &ResourceLimits) -> RunCgroup {
+        let run = self.of_run(whose);
+        let control = Control::of(limits, &self.controllers, run.path());
+        run.controlled(control)
+    }
+
+    /// The cgroup of a run that an earlier daemon made, whose limits are not known any more: it is counted
+    /// and removed wherever it is.
+    pub(crate) fn of_inherited_run(&self, whose: Whose<'_>) -> RunCgroup {
+        let run = self.of_run(whose);
+        let control = Control::inherited(&self.controllers, run.path());
+        run.controlled(control)
+    }
+
+    /// The run that a living process belongs to, by its cgroup, which no program can choose but root's. None
+    /// where it is no run's, or gone.
+    pub(crate) fn run_of_process(&self, pid: i32) -> Option<RunId> {
+        let listed = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+        run_in(&listed, &self.listed)
     }
 
     /// The folder below which all runs live.
@@ -135,29 +191,51 @@ impl Cgroups {
 
     /// The cgroup of a run, which need not exist. Nameless commands share a folder that stays, since to
     /// make and remove one costs as much as the run's own.
-    pub(crate) fn of_run(&self, execution: &Execution) -> RunCgroup {
-        let folder = if execution.anonymous {
-            COMMANDS.to_owned()
-        } else {
-            escaped(execution.name.as_str())
-        };
-        RunCgroup::new(self.units.join(folder).join(execution.run.to_string()), self.memory)
+    fn of_run(&self, (name, anonymous, run): Whose<'_>) -> RunCgroup {
+        let folder = if anonymous { COMMANDS.to_owned() } else { escaped(name.as_str()) };
+        RunCgroup::new(self.units.join(folder).join(run.to_string()))
     }
 
     /// Ends and removes cgroups of runs that no keeper remembers: of an instance that was killed.
-    pub(crate) fn sweep(&self, keep: &[units::RunId]) {
-        for name in folders(&self.units) {
-            for run in folders(&name) {
-                let id = run.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse().ok());
-                if id.is_none_or(|id| !keep.contains(&id)) {
-                    let cgroup = RunCgroup::new(run, false);
-                    tracing::warn!(cgroup = %cgroup.shown(), "ending what an earlier instance left behind");
-                    drop(cgroup.kill());
-                    cgroup.remove();
-                }
-            }
-            remove_unless_shared(&name);
+    pub(crate) fn sweep(&self, keep: &[RunId]) {
+        let kept = |run: &Path| {
+            let id = run.file_name().and_then(|name| name.to_str()).and_then(|id| id.parse().ok());
+            id.is_some_and(|id| keep.contains(&id))
+        };
+        let names = folders(&self.units);
+        let runs = names.iter().flat_map(|name| folders(name)).filter(|run| !kept(run));
+        let left: Vec<RunCgroup> = runs.map(RunCgroup::new).collect();
+        for cgroup in &left {
+            tracing::warn!(cgroup = %cgroup.shown(), "ending what an earlier instance left behind");
+            drop(cgroup.kill());
         }
+        // They die at the same time; what does not (a process that waits for a dead disk) is left for the
+        // next start.
+        let deadline = clock::now().monotonic.saturating_add(SWEEP_PATIENCE);
+        for cgroup in &left {
+            cgroup.await_empty(deadline);
+            cgroup.remove();
+        }
+        names.iter().for_each(|name| remove_unless_shared(name));
+        // Last, as those there are the same processes.
+        self.controllers.sweep(kept);
+    }
+}
+
+/// The run in whose cgroup, or below it, the line `0::PATH` is; `units` is the folder of all runs.
+fn run_in(listed: &[u8], units: &Path) -> Option<RunId> {
+    let path = place::own_cgroup(listed)?;
+    let below = path.strip_prefix(units).ok()?;
+    below.iter().nth(1)?.to_str()?.parse().ok()
+}
+
+/// Removes a cgroup, and only where that fails, what the run made below it first.
+fn remove_all(path: &Path) {
+    if fs::remove_dir(path).is_err() {
+        for below in folders(path) {
+            remove_all(&below);
+        }
+        drop(fs::remove_dir(path));
     }
 }
 
@@ -173,7 +251,10 @@ fn remove_unless_shared(folder: &Path) {
 fn escaped(name: &str) -> String {
     let controllers =
         ["cgroup.", "cpu.", "cpuset.", "memory.", "io.", "pids.", "rdma.", "hugetlb."];
+    // Files of version 1 without a dot.
+    let legacy = ["tasks", "notify_on_release", "release_agent"];
     let reserved = name.starts_with('_')
+        || legacy.contains(&name)
         || controllers.iter().any(|controller| name.starts_with(controller))
         || ["misc.", "irq.", "dmem.", "perf_event."].iter().any(|c| name.starts_with(c));
     if reserved { format!("_{name}") } else { name.to_owned() }
@@ -190,17 +271,4 @@ fn move_in(leaf: &Path, keeper: i32) -> io::Result<()> {
 fn folders(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escaped;
-
-    #[test]
-    fn no_name_is_a_file_of_the_kernels() {
-        assert_eq!(escaped("cgroup.procs"), "_cgroup.procs");
-        assert_eq!(escaped("memory.max"), "_memory.max");
-        assert_eq!(escaped("_x"), "__x");
-        assert_eq!(escaped("nginx"), "nginx");
-    }
 }

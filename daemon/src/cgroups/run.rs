@@ -8,18 +8,27 @@ use std::{
         unix::fs::FileExt,
     },
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use units::Account;
 
-use super::{folders, remove_unless_shared, statistics};
+use super::{
+    folders,
+    limits::{Control, LimitFailure},
+    remove_all, remove_unless_shared, statistics,
+    usage::{self, LiveUsage},
+};
+use crate::clock;
 
 /// The cgroup of one run; it may not exist yet, or not any more.
 #[derive(Clone, Debug)]
 pub(crate) struct RunCgroup {
     path: PathBuf,
-    /// Whether the memory controller counts in it.
-    memory: bool,
+    /// Where it is limited or counted beyond what every cgroup is.
+    control: Option<Arc<Control>>,
 }
 
 /// `cgroup.events`, open: a change of it wakes who polls for POLLPRI (cgroups(7), "cgroup.events file").
@@ -29,8 +38,16 @@ pub(crate) struct Watch {
 }
 
 impl RunCgroup {
-    pub(super) fn new(path: PathBuf, memory: bool) -> Self {
-        Self { path, memory }
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, control: None }
+    }
+
+    pub(super) fn controlled(self, control: Option<Control>) -> Self {
+        Self { path: self.path, control: control.map(Arc::new) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes it, and opens its folder. The folder of the name is shared by runs, and removed with the last
@@ -52,11 +69,34 @@ impl RunCgroup {
         }
     }
 
+    /// Sets its limits, when it has been made and before anything lives in it; the v1 cgroups that its
+    /// process joins besides, as a plan takes them. Does nothing where there are none.
+    pub(crate) fn limit(&self) -> Result<Vec<OwnedFd>, LimitFailure> {
+        match &self.control {
+            None => Ok(Vec::new()),
+            Some(control) => control.prepare(&self.path),
+        }
+    }
+
     /// Whether no process is in it. One that does not exist is empty.
     pub(crate) fn is_empty(&self) -> bool {
         match self.watch() {
             Ok(watch) => watch.is_empty(),
             Err(why) => why.kind() == ErrorKind::NotFound || is_gone(&why),
+        }
+    }
+
+    /// Waits until no process is in it, until then at most.
+    pub(super) fn await_empty(&self, deadline: Duration) {
+        let Ok(watch) = self.watch() else { return };
+        while !watch.is_empty() {
+            let left = deadline.saturating_sub(clock::now().monotonic);
+            if left.is_zero() {
+                return;
+            }
+            let mut events = [PollFd::new(watch.as_fd(), PollFlags::POLLPRI)];
+            // Of a wait that fails nothing is known; the look at the cgroup and the deadline remain.
+            poll(&mut events, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)).ok();
         }
     }
 
@@ -69,8 +109,12 @@ impl RunCgroup {
     /// Where the kernel has none, each process by itself; the caller repeats until it is empty.
     pub(crate) fn kill(&self) -> io::Result<()> {
         match fs::write(self.path.join("cgroup.kill"), "1") {
-            Err(why) if why.kind() == ErrorKind::NotFound && self.path.exists() => {
-                self.signal(nix::libc::SIGKILL);
+            // EOPNOTSUPP: a process of it has made it threaded (cgroup-v2.rst, "Threads").
+            Err(why)
+                if (why.kind() == ErrorKind::NotFound && self.path.exists())
+                    || why.raw_os_error() == Some(nix::libc::EOPNOTSUPP) =>
+            {
+                self.signal(&[nix::libc::SIGKILL]);
                 Ok(())
             }
             Err(why) if why.kind() == ErrorKind::NotFound || is_gone(&why) => Ok(()),
@@ -78,29 +122,42 @@ impl RunCgroup {
         }
     }
 
-    /// Sends a signal to each of its processes, and SIGCONT after it, so that a stopped one hears it.
-    pub(crate) fn signal(&self, signal: i32) {
+    /// Sends these signals to each of its processes.
+    pub(crate) fn signal(&self, signals: &[i32]) {
         for pid in self.processes() {
             let Ok(process) = spawn::PidFd::open(nix::unistd::Pid::from_raw(pid)) else { continue };
             // The number may have become another process's since it was read.
             if !self.has(pid) {
                 continue;
             }
-            for signal in [signal, nix::libc::SIGCONT] {
+            for signal in signals {
                 // Gone is as good as told; a stranger's process (another user namespace) cannot be.
-                process.signal(signal).ok();
+                process.signal(*signal).ok();
             }
         }
     }
 
     /// What it used, as far as the kernel tells. To be asked before [`RunCgroup::remove`].
     pub(crate) fn account(&self) -> Account {
-        statistics::account(&self.path, self.memory)
+        statistics::account(&self.path, self.control.as_deref())
+    }
+
+    /// What it uses now, without pressure: one file is read of a plain run, six at most.
+    pub(crate) fn usage(&self) -> LiveUsage {
+        usage::usage(&self.path, self.control.as_deref())
+    }
+
+    /// What it uses now, with pressure: three files more.
+    pub(crate) fn detailed_usage(&self) -> LiveUsage {
+        LiveUsage { pressure: usage::pressures(&self.path), ..self.usage() }
     }
 
     /// Removes it, with what the run made below it.
     pub(crate) fn remove(&self) {
-        remove(&self.path);
+        remove_all(&self.path);
+        if let Some(control) = &self.control {
+            control.remove();
+        }
         if let Some(parent) = self.path.parent() {
             remove_unless_shared(parent);
         }
@@ -116,14 +173,18 @@ impl RunCgroup {
         let mut found = Vec::new();
         let mut open = vec![self.path.clone()];
         while let Some(folder) = open.pop() {
-            let list = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            let list = fs::read_to_string(folder.join("cgroup.procs"));
+            // Of a threaded one only the threads can be read; the first of a process has its number.
+            let list = list.or_else(|_| fs::read_to_string(folder.join("cgroup.threads")));
+            let list = list.unwrap_or_default();
             found.extend(list.lines().filter_map(|pid| pid.parse::<i32>().ok()));
             open.extend(folders(&folder));
         }
         found
     }
 
-    fn has(&self, pid: i32) -> bool {
+    /// Whether this process is in it.
+    pub(crate) fn has(&self, pid: i32) -> bool {
         let listed = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let own = listed.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
         // The run's id is in the path, and no other cgroup has it.
@@ -157,14 +218,4 @@ fn is_gone(why: &io::Error) -> bool {
 /// The line `populated 1`.
 fn populated(events: &[u8]) -> bool {
     events.split(|byte| *byte == b'\n').any(|line| line == b"populated 1")
-}
-
-/// Removes a cgroup, and only where that fails, what the run made below it first.
-fn remove(path: &Path) {
-    if fs::remove_dir(path).is_err() {
-        for below in folders(path) {
-            remove(&below);
-        }
-        drop(fs::remove_dir(path));
-    }
 }

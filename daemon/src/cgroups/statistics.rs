@@ -1,12 +1,18 @@
 //! What a cgroup used, through cgroups-rs where it has it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use cgroups_rs::cpu::CpuController;
 use units::Account;
 
+use super::{
+    controllers::Controller,
+    limits::Control,
+    usage::{io, killed, memory_peak},
+};
+
 /// What the kernel tells about a cgroup; unavailable where it has no controller for it, never 0.
-pub(super) fn account(path: &Path, memory: bool) -> Account {
+pub(super) fn account(path: &Path, control: Option<&Control>) -> Account {
     // cpu.stat is there without any controller (cgroup-v2.rst: "This file exists whether the controller
     // is enabled or not").
     let cpu = CpuController::new(path.to_owned(), true).cpu().stat;
@@ -15,20 +21,21 @@ pub(super) fn account(path: &Path, memory: bool) -> Account {
         system_time: value(&cpu, "system_usec"),
         ..Account::default()
     };
-    if memory {
-        let events = fs::read_to_string(path.join("memory.events.local")).ok();
-        let killed = |events: &str| {
-            ["oom_kill", "oom_group_kill"].iter().any(|key| value(events, key) > Some(0))
-        };
-        account.out_of_memory = events.as_deref().map(killed);
-        let peak = fs::read_to_string(path.join("memory.peak")).ok();
-        account.memory_peak = peak.and_then(|peak| peak.trim().parse().ok());
+    if let Some(control) = control
+        && let Some(counter) = control.counter(Controller::Memory)
+    {
+        let before = control.killed_before();
+        account.out_of_memory = killed(path, counter).map(|killed| killed > before);
+        account.memory_peak = memory_peak(path, counter);
+    }
+    if let Some(io) = io(path, control) {
+        (account.read_bytes, account.written_bytes) = (Some(io.read_bytes), Some(io.write_bytes));
     }
     account
 }
 
 /// The value of a line `KEY VALUE`.
-fn value(text: &str, key: &str) -> Option<u64> {
+pub(super) fn value(text: &str, key: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
     lines.find(|(name, _)| *name == key).and_then(|(_, value)| value.trim().parse().ok())
 }

@@ -9,13 +9,16 @@ use logs::LogStore;
 use spawn::Method;
 use tokio::sync::mpsc;
 use units::{
-    Answer, Command, Execution, ExitRecord, Found, Name, Order, Origin, Refusal, RunId, StopHow,
-    Target, Ticket,
+    Answer, Command, Execution, ExitRecord, Found, Name, Order, Origin, Refusal, RunId, Target,
+    Ticket,
 };
 
 use crate::{
+    cgroups::Cgroups,
+    changes::Changes,
     clock,
     configuration::Configuration,
+    definition::Usual,
     environment::Environment,
     scheduling::Schedule,
     supervisor::{Caller, Inbox, Message, Tracking},
@@ -32,6 +35,12 @@ pub(crate) struct Core {
     pub(crate) schedule: Schedule,
     /// What runs find in their environment, for the variables of command lines.
     pub(crate) environment: Environment,
+    /// Where runs live, which says what they use; none where there are no cgroups.
+    pub(crate) cgroups: Option<Cgroups>,
+    /// What has changed.
+    pub(crate) changes: Arc<Changes>,
+    /// What units are that do not say otherwise.
+    pub(crate) usual: Usual,
     /// Who answers.
     pub(crate) identity: Arc<Identity>,
 }
@@ -135,26 +144,19 @@ impl Core {
     }
 
     /// Hands an order in that has one answer, and waits for it.
-    async fn ask(&self, order: Order, origin: Origin) -> Result<Answer, Unanswered> {
-        self.order(Command { origin, deadline: None, order }, false)?.next().await
+    pub(crate) async fn ask(&self, order: Order, origin: Origin) -> Result<Answer, Unanswered> {
+        self.ask_within(order, origin, None).await
     }
 
-    /// Ends a run; which it is, and its name.
-    pub(crate) async fn stop(
+    /// The same of a caller who waits for so long.
+    pub(crate) async fn ask_within(
         &self,
-        target: Target,
-        how: StopHow,
+        order: Order,
         origin: Origin,
-    ) -> Result<(RunId, Name), Unanswered> {
-        match self.ask(Order::Stop { target, how }, origin).await? {
-            Answer::Stopping { run, name } => Ok((run, name)),
-            Answer::Started { .. }
-            | Answer::Ended(_)
-            | Answer::Found(_)
-            | Answer::Counted { .. }
-            | Answer::AllEnded
-            | Answer::Refused(_) => Err(Unanswered::OutOfTurn),
-        }
+        patience: Option<Duration>,
+    ) -> Result<Answer, Unanswered> {
+        let deadline = patience.map(|patience| clock::now().monotonic.saturating_add(patience));
+        self.order(Command { origin, deadline, order }, false)?.next().await
     }
 
     /// What is known about a run, if anything is.
@@ -163,32 +165,19 @@ impl Core {
         target: Target,
         origin: Origin,
     ) -> Result<Option<Found>, Unanswered> {
-        match self.ask(Order::Find(target), origin).await {
-            Ok(Answer::Found(found)) => Ok(Some(found)),
-            Err(Unanswered::Refused(Refusal::NoSuchRun(_))) => Ok(None),
-            Err(why) => Err(why),
-            Ok(
-                Answer::Started { .. }
-                | Answer::Ended(_)
-                | Answer::Stopping { .. }
-                | Answer::Counted { .. }
-                | Answer::AllEnded
-                | Answer::Refused(_),
-            ) => Err(Unanswered::OutOfTurn),
-        }
+        let answer = match self.ask(Order::Find(target), origin).await {
+            Err(Unanswered::Refused(Refusal::NoSuchRun(_))) => return Ok(None),
+            answer => answer?,
+        };
+        let Answer::Found(found) = answer else { return Err(Unanswered::OutOfTurn) };
+        Ok(Some(found))
     }
 
     /// How many runs are alive, and how many were made.
     pub(crate) async fn count(&self, origin: Origin) -> Result<(usize, u64), Unanswered> {
-        match self.ask(Order::Count, origin).await? {
-            Answer::Counted { live, total } => Ok((live, total)),
-            Answer::Started { .. }
-            | Answer::Ended(_)
-            | Answer::Found(_)
-            | Answer::Stopping { .. }
-            | Answer::AllEnded
-            | Answer::Refused(_) => Err(Unanswered::OutOfTurn),
-        }
+        let answer = self.ask(Order::Count, origin).await?;
+        let Answer::Counted { live, total } = answer else { return Err(Unanswered::OutOfTurn) };
+        Ok((live, total))
     }
 }
 
@@ -217,6 +206,13 @@ impl Call {
             | Answer::Stopping { .. }
             | Answer::Counted { .. }
             | Answer::AllEnded
+            | Answer::Up { .. }
+            | Answer::Down { .. }
+            | Answer::Reloaded { .. }
+            | Answer::Signalled { .. }
+            | Answer::Units(_)
+            | Answer::Unit(_)
+            | Answer::Forgotten(_)
             | Answer::Refused(_) => Err(Unanswered::OutOfTurn),
         }
     }

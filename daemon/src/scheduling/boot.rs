@@ -19,13 +19,10 @@ use logs::{LogName, LogStore};
 use prost::Message;
 use schedule::Entry;
 use tokio::{sync::Semaphore, task::JoinSet};
-use units::{Name, Origin, RunId};
+use units::{Answer, Name, Order, Origin, RunId};
 
 use super::keeper_instance::KeeperInstance;
-use crate::{
-    definition,
-    doors::{Core, Step},
-};
+use crate::{definition, doors::Core};
 
 /// Starts that are under way at a time; the supervisor's queue takes more, and clients want their turn.
 const AT_ONCE: usize = 64;
@@ -102,7 +99,7 @@ pub(crate) async fn boot(core: Core, boot: Boot) {
     while runs.join_next().await.is_some() {}
 }
 
-/// Starts one, and stays its caller as long as it runs.
+/// Starts one, and waits until it is up.
 async fn start(
     core: Core,
     entry: Arc<Entry>,
@@ -114,43 +111,26 @@ async fn start(
     if !matches!(core.schedule.entry(name).await, Ok(Some(now)) if now.enabled) {
         return;
     }
-    let execution = Executable::decode(entry.definition.as_slice())
+    let spec = Executable::decode(entry.definition.as_slice())
         .map_err(|why| why.to_string())
-        .and_then(|mut executable| {
-            executable.run_id = run.to_string();
-            definition::execution(executable, &core.environment).map_err(|why| why.to_string())
-        });
-    let execution = match execution {
-        Ok(execution) => execution,
+        .and_then(|it| definition::unit(it, core.usual).map_err(|why| why.to_string()));
+    let spec = match spec {
+        Ok(spec) => Arc::new(spec),
         Err(why) => {
             tracing::error!(%name, why, "boot: it is enabled and cannot be started");
             return;
         }
     };
-    let mut call = match core.execute(execution, Origin::daemon("it is enabled"), None, true) {
-        Ok(call) => call,
-        Err(why) => {
-            tracing::error!(%name, %why, "boot: it is enabled and was not started");
-            return;
+    let comment = spec.comment.clone();
+    let order = Order::Start { spec, run: Some(run) };
+    match core.ask(order, Origin::daemon("it is enabled")).await {
+        Ok(Answer::Up { run, pid, .. }) => {
+            tracing::info!(%name, %run, pid, comment, "boot: started");
         }
-    };
-    match call.step().await {
-        Ok(Step::Started { pid, .. }) => {
-            drop(permit);
-            tracing::info!(%name, %run, pid, comment = comment(&entry), "boot: started");
-            if let Ok(record) = call.end().await {
-                tracing::info!(%name, %run, cause = %record.cause, "ended");
-            }
-        }
-        Ok(Step::Ended(record)) => {
-            tracing::error!(%name, %run, cause = %record.cause, "boot: it is enabled and did not start");
-        }
+        Ok(answer) => tracing::error!(%name, ?answer, "boot: the core answered something else"),
         Err(why) => tracing::error!(%name, %why, "boot: it is enabled and was not started"),
     }
-}
-
-fn comment(entry: &Entry) -> String {
-    Executable::decode(entry.definition.as_slice()).unwrap_or_default().comment
+    drop(permit);
 }
 
 impl Boot {

@@ -10,7 +10,8 @@ use nix::{
 };
 use spawn::PidFd;
 use units::{
-    Account, Action, Argv, Cause, Event, Execution, ExitRecord, Name, Origin, RunId, StartFailure,
+    Account, Action, Argv, Cause, Change, Event, Execution, ExitRecord, Name, Origin, RunId,
+    StartFailure, UnitState, Whom,
 };
 
 use super::{Held, Supervisor, Tracking, Watched};
@@ -20,17 +21,33 @@ use crate::{
     handover::InheritedRun,
     processes::{Main, Wanted},
     runfile::{self, Kept},
-    spawning::{Job, log_of},
+    spawning::{Job, UnitCommand, Work, log_of},
 };
 
 /// SIGKILL's number (signal(7)).
 const SIGKILL: i32 = nix::libc::SIGKILL;
+/// SIGCONT's number (signal(7)).
+const SIGCONT: i32 = nix::libc::SIGCONT;
 
 /// Does what the core wants done.
 pub(super) fn perform(supervisor: &mut Supervisor, action: Action) {
     match action {
-        Action::Spawn { execution, origin } => spawn(supervisor, execution, origin),
-        Action::Signal { run, signal } => self::signal(supervisor, run, signal),
+        Action::Spawn { execution, origin } => {
+            spawn(supervisor, Work::Execution(execution), origin);
+        }
+        Action::SpawnUnit { run, spec, role, main_pid, result, origin } => {
+            let command = UnitCommand { run, spec, role, main_pid, result };
+            spawn(supervisor, Work::Command(Box::new(command)), origin);
+        }
+        Action::Signal { run, signal } => self::signal(supervisor, run, (signal, true)),
+        Action::SignalMain { run, signal } => signal_main(supervisor, run, (signal, true)),
+        Action::Deliver { run, signal, whom: Whom::All } => {
+            self::signal(supervisor, run, (signal, false));
+        }
+        Action::Deliver { run, signal, whom: Whom::Main } => {
+            signal_main(supervisor, run, (signal, false));
+        }
+        Action::Tell(change) => tell(supervisor, change),
         Action::Kill { run } => kill(supervisor, run),
         Action::AwaitEmpty { run } => await_empty(supervisor, run),
         Action::Settle { run, record } => settle(supervisor, run, &record),
@@ -39,28 +56,41 @@ pub(super) fn perform(supervisor: &mut Supervisor, action: Action) {
     }
 }
 
-fn spawn(supervisor: &mut Supervisor, execution: Box<Execution>, origin: Origin) {
-    let cgroup = hold(supervisor, &execution);
-    supervisor.jobs.push(Job::Spawn { execution, origin, cgroup });
-}
-
-/// Begins to hold a run; where it lives.
-fn hold(supervisor: &mut Supervisor, execution: &Execution) -> Option<RunCgroup> {
+fn spawn(supervisor: &mut Supervisor, work: Work, origin: Origin) {
+    let (name, anonymous) = work.name();
+    let run = work.run();
     let cgroup = match &supervisor.tracking {
-        Tracking::Cgroups(cgroups) => Some(cgroups.of_run(execution)),
+        Tracking::Cgroups(cgroups) => {
+            Some(cgroups.of_limited_run((name, anonymous, run), work.limits()))
+        }
         Tracking::BestEffort(_) => None,
     };
-    let held = Held {
-        main: None,
-        main_number: 0,
-        number: 0,
-        cgroup: cgroup.clone(),
-        watch: None,
-        awaited: false,
-        account: None,
-    };
-    supervisor.held.insert(execution.run, held);
-    cgroup
+    hold(supervisor, run, cgroup.clone());
+    supervisor.jobs.push(Job::Spawn { work, origin, cgroup });
+}
+
+/// Tells of a change: the log, and whoever watches.
+fn tell(supervisor: &Supervisor, change: Arc<Change>) {
+    let Change { name, from, to, cause, pid, result, .. } = &*change;
+    match to {
+        UnitState::Failed => tracing::warn!(%name, %from, %to, pid, %result, %cause, "unit"),
+        UnitState::Inactive
+        | UnitState::Before(_)
+        | UnitState::Starting
+        | UnitState::After(_)
+        | UnitState::Running
+        | UnitState::Reloading
+        | UnitState::Exited
+        | UnitState::Stopping
+        | UnitState::Waiting => tracing::info!(%name, %from, %to, pid, %cause, "unit"),
+    }
+    supervisor.changes.add(change);
+}
+
+/// Begins to hold a run, and where it lives.
+fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCgroup>) {
+    let held = Held { main: None, main_number: 0, number: 0, cgroup, watch: None, account: None };
+    supervisor.held.insert(run, held);
 }
 
 /// Holds a run's main process, and watches it where there is something to find out when it has ended.
@@ -91,13 +121,40 @@ pub(super) fn look_ahead(supervisor: &mut Supervisor, run: RunId) {
     held.account = held.cgroup.as_ref().filter(|cgroup| cgroup.is_empty()).map(RunCgroup::account);
 }
 
-fn signal(supervisor: &Supervisor, run: RunId, signal: i32) {
+/// Sends a signal to all processes of a run; with `and_continue`, SIGCONT after it, so that a stopped one hears it.
+fn signal(supervisor: &Supervisor, run: RunId, (signal, and_continue): (i32, bool)) {
+    let signals = [signal, SIGCONT];
+    let signals = if and_continue { &signals[..] } else { &signals[..1] };
     match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
-        (Tracking::Cgroups(_), Some(cgroup)) => cgroup.signal(signal),
+        (Tracking::Cgroups(_), Some(cgroup)) => {
+            cgroup.signal(signals);
+            signal_escaped(supervisor, run, cgroup, signals);
+        }
         (Tracking::Cgroups(_), None) => {}
         (Tracking::BestEffort(descendants), _) => {
-            descendants.signal(wanted(supervisor, run), signal)
+            descendants.signal(wanted(supervisor, run), signals);
         }
+    }
+}
+
+/// Sends signals to a main process that has left its cgroup, as root's programs can: it is the run's all the same.
+fn signal_escaped(supervisor: &Supervisor, run: RunId, cgroup: &RunCgroup, signals: &[i32]) {
+    let main = supervisor.held.get(&run).and_then(|held| held.main.as_ref());
+    if let Some(main) = main.filter(|main| !cgroup.has(main.pid)) {
+        for signal in signals {
+            // Gone is as good as told.
+            main.process.signal(*signal).ok();
+        }
+    }
+}
+
+/// The same to its main process alone.
+fn signal_main(supervisor: &Supervisor, run: RunId, (signal, and_continue): (i32, bool)) {
+    let Some(main) = supervisor.held.get(&run).and_then(|held| held.main.as_ref()) else { return };
+    // Gone is as good as told; one that has taken another user's id cannot be.
+    main.process.signal(signal).ok();
+    if and_continue {
+        main.process.signal(SIGCONT).ok();
     }
 }
 
@@ -107,10 +164,11 @@ fn kill(supervisor: &mut Supervisor, run: RunId) {
             if let Err(why) = cgroup.kill() {
                 tracing::error!(%run, cgroup = cgroup.shown(), %why, "cannot kill; trying again");
             }
+            signal_escaped(supervisor, run, cgroup, &[SIGKILL]);
         }
         (Tracking::Cgroups(_), None) => {}
         (Tracking::BestEffort(descendants), _) => {
-            descendants.signal(wanted(supervisor, run), SIGKILL)
+            descendants.signal(wanted(supervisor, run), &[SIGKILL]);
         }
     }
     look_for_empty(supervisor);
@@ -136,7 +194,6 @@ fn wanted(supervisor: &Supervisor, run: RunId) -> Wanted<'_> {
 fn await_empty(supervisor: &mut Supervisor, run: RunId) {
     let number = supervisor.number(Watched::Cgroup(run));
     let Some(held) = supervisor.held.get_mut(&run) else { return };
-    held.awaited = true;
     held.number = number;
     if let Some(cgroup) = &held.cgroup {
         let added = cgroup.watch().and_then(|watch| {
@@ -150,6 +207,9 @@ fn await_empty(supervisor: &mut Supervisor, run: RunId) {
             Err(why) => tracing::warn!(%run, cgroup = cgroup.shown(), %why, "cannot watch"),
         }
     }
+    if held.watch.is_none() {
+        supervisor.looked_for.insert(run);
+    }
     // It may have become empty before it was watched. To read the watched file arms it.
     let seen = held.watch.as_ref().map(super::Watch::is_empty);
     if seen.unwrap_or_else(|| is_empty(supervisor, run)) {
@@ -160,8 +220,8 @@ fn await_empty(supervisor: &mut Supervisor, run: RunId) {
 
 /// Nobody wants to know any more when the run is empty.
 pub(super) fn unwatch(supervisor: &mut Supervisor, run: RunId) {
+    supervisor.looked_for.remove(&run);
     let Some(held) = supervisor.held.get_mut(&run) else { return };
-    held.awaited = false;
     supervisor.by_number.remove(&held.number);
     if let Some(watch) = held.watch.take() {
         supervisor.epoll.delete(&watch).ok();
@@ -170,9 +230,7 @@ pub(super) fn unwatch(supervisor: &mut Supervisor, run: RunId) {
 
 /// Looks, where nothing tells, which of the awaited runs are empty.
 pub(super) fn look_for_empty(supervisor: &mut Supervisor) {
-    let unwatched = |held: &Held| held.awaited && held.watch.is_none();
-    let awaited = supervisor.held.iter().filter(|(_, held)| unwatched(held)).map(|(run, _)| *run);
-    let awaited: Vec<RunId> = awaited.collect();
+    let awaited: Vec<RunId> = supervisor.looked_for.iter().copied().collect();
     for run in awaited {
         if is_empty(supervisor, run) {
             unwatch(supervisor, run);
@@ -214,6 +272,8 @@ pub(super) fn log_finished(supervisor: &mut Supervisor, finished: &Finished) {
         tracing::error!(run = %finished.run, problem, "its output is not complete");
     }
     let account = Account {
+        last_line: finished.last_line.clone(),
+        lost: finished.lost,
         stdout_total: finished.stdout_total,
         stderr_total: finished.stderr_total,
         log_first: finished.first.0,
@@ -225,9 +285,10 @@ pub(super) fn log_finished(supervisor: &mut Supervisor, finished: &Finished) {
 
 fn settled(supervisor: &mut Supervisor, run: RunId, from_log: Account) {
     let used = supervisor.held.get_mut(&run).and_then(|held| held.account.take());
-    let Account { user_time, system_time, memory_peak, out_of_memory, .. } =
-        used.unwrap_or_default();
-    let account = Account { user_time, system_time, memory_peak, out_of_memory, ..from_log };
+    let used = used.unwrap_or_default();
+    let Account { stdout_total, stderr_total, lost, log_first, log_end, last_line, .. } = from_log;
+    let account =
+        Account { stdout_total, stderr_total, lost, log_first, log_end, last_line, ..used };
     supervisor.step(Event::Settled { run, account });
 }
 
@@ -245,8 +306,14 @@ pub(super) fn inherit(supervisor: &mut Supervisor, inherited: InheritedRun, runs
     let Kept { execution, origin: started_by, ordered_at, made } = kept;
     let made = made || pid != 0;
     tracing::warn!(%run, name = %execution.name, pid, made, "its daemon died; it is ended and recorded");
-    hold(supervisor, &execution);
-    attach(supervisor, run, log_of(&execution), descriptors);
+    let cgroup = match &supervisor.tracking {
+        Tracking::Cgroups(cgroups) => {
+            Some(cgroups.of_inherited_run((&execution.name, execution.anonymous, run)))
+        }
+        Tracking::BestEffort(_) => None,
+    };
+    hold(supervisor, run, cgroup);
+    attach(supervisor, run, log_of(&execution.name, execution.anonymous), descriptors);
     if pid != 0 {
         supervisor.logs.started(run, pid, u64::try_from(ordered_at).unwrap_or(0)).ok();
     }
@@ -313,6 +380,7 @@ fn unknown(run: RunId) -> Kept {
         name,
         anonymous: true,
         comment: String::new(),
+        setting: Arc::default(),
     };
     let origin = Origin::daemon("its runtime file was lost");
     Kept { execution, origin, ordered_at: clock::now().wall, made: true }

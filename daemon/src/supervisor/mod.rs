@@ -7,7 +7,12 @@
 mod deeds;
 mod inbox;
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use keeper::{
     channel::{Channel, Patience},
@@ -27,8 +32,10 @@ pub(crate) use inbox::{Busy, Caller, Inbox, Message};
 
 use crate::{
     cgroups::{Cgroups, RunCgroup, Watch},
+    changes::Changes,
     clock,
     handover::{InheritedRun, process_exit},
+    notify::{self, NotifySocket},
     processes::{Descendants, Main, await_the_unborn},
     spawning::Jobs,
 };
@@ -37,7 +44,12 @@ use crate::{
 const INBOX: u64 = 0;
 /// epoll's name of the keeper's channel.
 const KEEPER: u64 = 1;
-const FIRST_RUN: u64 = 2;
+/// epoll's name of the socket of notifications.
+const NOTIFY: u64 = 2;
+const FIRST_RUN: u64 = 3;
+/// How often it is looked whether a run is empty that nothing tells of. A look may have been uncertain, and no other
+/// event need follow.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How runs are tracked.
 pub(crate) enum Tracking {
@@ -57,8 +69,6 @@ struct Held {
     number: u64,
     cgroup: Option<RunCgroup>,
     watch: Option<Watch>,
-    /// Whether somebody wants to know when it is empty.
-    awaited: bool,
     /// What its cgroup told when it was empty, until its log is drained too.
     account: Option<Account>,
 }
@@ -78,13 +88,19 @@ pub(crate) struct Supervisor {
     held: HashMap<RunId, Held>,
     by_number: HashMap<u64, Watched>,
     next_number: u64,
+    /// The runs of which somebody wants to know when they are empty, and nothing tells.
+    looked_for: HashSet<RunId>,
+    /// When that was last looked at, on the monotonic clock.
+    last_look: Duration,
     callers: HashMap<Ticket, Caller>,
     tracking: Tracking,
     epoll: Epoll,
     inbox: inbox::Receiver,
     keeper: Channel,
+    notify: NotifySocket,
     logs: LogStore,
     jobs: Jobs,
+    changes: Arc<Changes>,
     /// Told once when everything has ended.
     all_ended: Arc<tokio::sync::Notify>,
     shut_down: Option<Ticket>,
@@ -97,8 +113,12 @@ pub(crate) struct Parts {
     pub(crate) tracking: Tracking,
     pub(crate) inbox: inbox::Receiver,
     pub(crate) keeper: Channel,
+    pub(crate) notify: NotifySocket,
     pub(crate) logs: LogStore,
     pub(crate) jobs: Jobs,
+    pub(crate) changes: Arc<Changes>,
+    /// What run ids and chance are drawn from: 16 random bytes.
+    pub(crate) seed: [u8; 16],
     pub(crate) all_ended: Arc<tokio::sync::Notify>,
 }
 
@@ -113,18 +133,23 @@ impl Supervisor {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&parts.inbox, EpollEvent::new(EpollFlags::EPOLLIN, INBOX))?;
         epoll.add(&parts.keeper, EpollEvent::new(EpollFlags::EPOLLIN, KEEPER))?;
+        epoll.add(&parts.notify, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFY))?;
         Ok(Self {
-            core: Core::new(parts.limits),
+            core: Core::new(parts.limits).with_seed(parts.seed),
             held: HashMap::new(),
             by_number: HashMap::new(),
             next_number: FIRST_RUN,
+            looked_for: HashSet::new(),
+            last_look: Duration::ZERO,
             callers: HashMap::new(),
             tracking: parts.tracking,
             epoll,
             inbox: parts.inbox,
             keeper: parts.keeper,
+            notify: parts.notify,
             logs: parts.logs,
             jobs: parts.jobs,
+            changes: parts.changes,
             all_ended: parts.all_ended,
             shut_down: None,
             actions: Vec::new(),
@@ -179,6 +204,7 @@ impl Supervisor {
             for event in ready {
                 match event.data() {
                     INBOX => {}
+                    NOTIFY => self.take_notices(),
                     KEEPER if self.take_keeper() => {}
                     KEEPER => {
                         tracing::error!("the keeper is gone, and so are the runs' exits; ending");
@@ -190,13 +216,25 @@ impl Supervisor {
             if self.core.next_deadline().is_some_and(|at| at <= clock::now().monotonic) {
                 self.step(Event::Tick);
             }
+            self.look_again();
+        }
+    }
+
+    /// Looks, but not all the time, which of the runs are empty that nothing tells of.
+    fn look_again(&mut self) {
+        let now = clock::now().monotonic;
+        if !self.looked_for.is_empty() && now.saturating_sub(self.last_look) >= LOOK {
+            self.last_look = now;
+            deeds::look_for_empty(self);
         }
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let Some(at) = self.core.next_deadline() else { return EpollTimeout::NONE };
+        let look = Some(LOOK).filter(|_| !self.looked_for.is_empty());
+        let left = self.core.next_deadline().map(|at| at.saturating_sub(clock::now().monotonic));
+        let Some(left) = left.into_iter().chain(look).min() else { return EpollTimeout::NONE };
         // Rounded up, so that the deadline has passed when we wake.
-        let left = at.saturating_sub(clock::now().monotonic) + Duration::from_nanos(999_999);
+        let left = left + Duration::from_nanos(999_999);
         let milliseconds = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
         EpollTimeout::try_from(milliseconds).unwrap_or(EpollTimeout::ZERO)
     }
@@ -244,6 +282,30 @@ impl Supervisor {
                 Ok(ToDaemon::Stop) => self.stop(),
                 Ok(message) => tracing::error!(?message, "the keeper sent a message out of turn"),
                 Err(why) => tracing::error!(%why, "the keeper sent a message that cannot be read"),
+            }
+        }
+    }
+
+    /// Takes what programs say of themselves; what is left has its turn after everybody else's.
+    fn take_notices(&mut self) {
+        for _ in 0..notify::MESSAGES_A_TURN {
+            let Some((sender, notice)) = self.notify.receive() else { return };
+            if notice.is_empty() {
+                continue;
+            }
+            // What a spawner said of a process must be known before what the process says.
+            self.take_inbox();
+            let run = match &self.tracking {
+                Tracking::Cgroups(cgroups) => cgroups.run_of_process(sender.pid),
+                Tracking::BestEffort(_) => notify::claimed_run(sender.pid),
+            };
+            // Nothing is logged of one that is nobody's: anybody may send as many as he likes.
+            let Some(run) = run else { continue };
+            if let Some(status) = notice.status {
+                self.step(Event::Notified { run, status });
+            }
+            if notice.ready {
+                self.step(Event::Ready { run });
             }
         }
     }

@@ -11,13 +11,24 @@ mod name;
 mod order;
 mod origin;
 mod record;
+mod refusal;
 mod run;
+mod signal;
+mod unit;
 
 pub use argv::{Argv, InvalidArgv};
 pub use command::{CommandError, CommandLine, Expanded};
 pub use core::{Action, Core, Event, Limits, Now};
 pub use id::{InvalidRunId, RunId};
 pub use name::{InvalidName, Name};
-pub use order::{Answer, Command, Execution, Found, Order, Refusal, StopHow, Target, Ticket};
+pub use order::{Answer, Command, Execution, Found, Order, StopHow, Target, Ticket, Whom};
 pub use origin::{Door, Origin, UnknownDoor};
 pub use record::{Account, Cause, ExitRecord, Leftovers, ProcessExit, ProcessUsage, StartFailure};
+pub use refusal::Refusal;
+pub use signal::{is_signal, signal_name, signal_number};
+pub use unit::{
+    Change, ChangeCause, CommandSpec, Desired, EnvironmentFile, EnvironmentText,
+    EnvironmentWarning, ExitSet, InvalidExitWord, InvalidSpec, InvalidVariable, KillMode, Kind,
+    Readiness, ResourceLimits, Restart, RestartWhen, Role, Setting, StartLimit, Status, Stdin,
+    StopSpec, UnitDetail, UnitResult, UnitSpec, UnitState, UnitView, Wanted, check_variable,
+};

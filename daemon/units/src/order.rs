@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Argv, ExitRecord, Name, Origin, RunId};
+use crate::{
+    Argv, ExitRecord, Name, Origin, Refusal, RunId, Setting, UnitDetail, UnitSpec, UnitState,
+    UnitView,
+};
 
 /// The place where an answer is waited for; chosen by the shell, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,12 +28,59 @@ pub enum Order {
     /// Execute this, or join the run of that id: answered by [`Answer::Started`] when the program has been
     /// executed and by [`Answer::Ended`] at its end.
     Execute(Box<Execution>),
-    /// End a run: answered at once by [`Answer::Stopping`].
+    /// End a run: answered at once by [`Answer::Stopping`]. Where the target is a unit, or the run of a
+    /// unit's program, stop the unit: answered by [`Answer::Down`] when it is down.
     Stop {
         /// Which.
         target: Target,
         /// How.
         how: StopHow,
+    },
+    /// Bring a unit up: answered by [`Answer::Up`] when it is ready.
+    Start {
+        /// What it is; what an earlier start said of it is forgotten, unless it is up already.
+        spec: Arc<UnitSpec>,
+        /// The id of the first run of its program, where the caller wants to know that again after a crash; counts
+        /// where the unit is not loaded.
+        run: Option<RunId>,
+    },
+    /// Bring a unit down, where it is up, and up again: answered by [`Answer::Up`] when it is ready again.
+    Restart {
+        /// What it is from then on.
+        spec: Arc<UnitSpec>,
+    },
+    /// Make a unit read its configuration again: answered by [`Answer::Reloaded`].
+    Reload {
+        /// Which.
+        name: Name,
+    },
+    /// Send exactly this signal, and draw no conclusion: answered at once by [`Answer::Signalled`].
+    Signal {
+        /// To the main process of this, or to all of it.
+        target: Target,
+        /// The signal.
+        signal: i32,
+        /// Whom it reaches.
+        whom: Whom,
+    },
+    /// Wait for an end. Of a unit: answered by [`Answer::Down`] when it is down for good, or its program has
+    /// ended and it counts as up all the same. Of a run: answered by [`Answer::Ended`]. At once where it is so
+    /// already.
+    Wait {
+        /// For what.
+        target: Target,
+    },
+    /// Tell about all units, by name: answered by [`Answer::Units`].
+    List,
+    /// Tell all about a unit: answered by [`Answer::Unit`].
+    Inspect {
+        /// Which.
+        name: Name,
+    },
+    /// Forget a unit that is dead, or all that are: answered by [`Answer::Forgotten`].
+    Forget {
+        /// Which; none means all.
+        which: Option<Name>,
     },
     /// Tell about a run, live or lately ended: answered by [`Answer::Found`].
     Find(Target),
@@ -55,6 +105,8 @@ pub struct Execution {
     pub argv: Argv,
     /// The user's comment.
     pub comment: String,
+    /// What its process finds around it.
+    pub setting: Arc<Setting>,
 }
 
 /// Which run.
@@ -68,13 +120,25 @@ pub enum Target {
     Pid(i32),
 }
 
-/// How to end a run.
+/// How to end a run or a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopHow {
-    /// This signal to all its processes, and after the stop time-out the kernel's kill.
+    /// As the unit says; where it is no unit's, as with SIGTERM.
+    Usual,
+    /// This signal to all its processes, and after the stop time-out the kernel's kill. With a unit, this
+    /// signal in the place of its own.
     Signal(i32),
     /// The kernel's kill at once.
     Kill,
+}
+
+/// Whom a signal reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The main process.
+    Main,
+    /// All processes.
+    All,
 }
 
 /// What is said to a caller. To [`Order::Execute`] first `Started`, where the program was executed, and
@@ -110,6 +174,40 @@ pub enum Answer {
     },
     /// Nothing runs any more.
     AllEnded,
+    /// The unit is up; a oneshot has done its work.
+    Up {
+        /// Its name.
+        name: Name,
+        /// The run of its program.
+        run: RunId,
+        /// The main process of that run.
+        pid: i32,
+    },
+    /// The unit is down, or its program has ended and it counts as up all the same.
+    Down {
+        /// Its name.
+        name: Name,
+        /// Where it stands.
+        state: UnitState,
+        /// The last end of its program, if that ever ran.
+        record: Option<Arc<ExitRecord>>,
+    },
+    /// The unit has read its configuration again, as far as its commands tell.
+    Reloaded {
+        /// Its name.
+        name: Name,
+    },
+    /// The signal has been sent.
+    Signalled {
+        /// The run that got it.
+        run: RunId,
+    },
+    /// All units, by name.
+    Units(Vec<UnitView>),
+    /// All about a unit.
+    Unit(Box<UnitDetail>),
+    /// These units are forgotten, and their names are free.
+    Forgotten(Vec<Name>),
     /// It was not done.
     Refused(Refusal),
 }
@@ -127,41 +225,4 @@ pub struct Found {
     pub pid: i32,
     /// Its end, if it has ended.
     pub ended: Option<Arc<ExitRecord>>,
-}
-
-/// Why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The name is in use.
-    #[error("the name {name} is taken by the live run {holder}; choose another, or stop that run")]
-    NameTaken {
-        /// The name.
-        name: Name,
-        /// The run that has it.
-        holder: RunId,
-    },
-    /// The run id is another command's.
-    #[error("the run id {run} belongs to another command; a run id names one execution, for ever")]
-    RunTaken {
-        /// The id.
-        run: RunId,
-    },
-    /// No such run, or it is forgotten.
-    #[error("no run {0} is known: none is alive, and none of the last runs to end was it")]
-    NoSuchRun(String),
-    /// As many runs as there can be.
-    #[error("{live} runs are alive, and descriptors do not suffice for more (RLIMIT_NOFILE)")]
-    TooManyRuns {
-        /// How many there are.
-        live: usize,
-    },
-    /// The caller's deadline had passed.
-    #[error("the deadline passed before it was done")]
-    DeadlinePassed,
-    /// The daemon ends.
-    #[error("the daemon is stopping and starts nothing any more")]
-    ShuttingDown,
-    /// A signal that cannot be sent.
-    #[error("{0} is not the number of a signal: 1 to 64 are")]
-    NoSuchSignal(i32),
 }

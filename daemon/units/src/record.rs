@@ -78,14 +78,22 @@ pub struct Account {
     pub memory_peak: Option<u64>,
     /// Whether the kernel killed one of its processes for want of memory, where a controller tells.
     pub out_of_memory: Option<bool>,
+    /// Bytes that the cgroup read from block devices, where a controller tells.
+    pub read_bytes: Option<u64>,
+    /// Bytes that the cgroup wrote to block devices, where a controller tells.
+    pub written_bytes: Option<u64>,
     /// Bytes printed on standard output.
     pub stdout_total: u64,
     /// Bytes printed on standard error.
     pub stderr_total: u64,
+    /// Bytes that it printed and nobody could keep.
+    pub lost: u64,
     /// Where its output begins in its log.
     pub log_first: u64,
     /// Where its output ends in its log.
     pub log_end: u64,
+    /// The beginning of the last line that it printed, if it printed any and that is known.
+    pub last_line: Option<Vec<u8>>,
 }
 
 /// What was left of a run when its main process had ended.
@@ -97,6 +105,8 @@ pub enum Leftovers {
     Terminated,
     /// Processes that had to be killed.
     Killed,
+    /// Processes that were left alive, perhaps the main process too, as the kill mode of their unit wants.
+    Left,
 }
 
 /// Everything known about the end of a run.
@@ -123,6 +133,8 @@ pub struct ExitRecord {
     pub account: Account,
     /// What the main process left behind.
     pub leftovers: Leftovers,
+    /// How often its unit had been started again by itself when it began; 0 where it is no unit's.
+    pub restarts: u32,
     /// Who ordered the run.
     pub started_by: Origin,
     /// Who ordered its end, unless it ended by itself.

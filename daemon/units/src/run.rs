@@ -20,9 +20,13 @@
 //! once ordered, only ever gets harder: *asked* (a signal, then a deadline), then *killed* (the kernel's
 //! kill, repeated until nothing is left, because where no cgroup holds a run a process may slip away). The
 //! leftovers of a main process that ended by itself are ended in the same way, with a shorter deadline.
+//!
+//! The run of a unit's program is ended as the unit says: its kill mode may spare processes, and then the run
+//! is *let go*: it is settled although something of it lives.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,10 +34,10 @@ use crate::{
     Account, Cause, ExitRecord, Leftovers, Name, Origin, ProcessExit, ProcessUsage, RunId,
     StartFailure,
     order::{Execution, Ticket},
+    signal::SIGTERM,
+    unit::{KillMode, Role, UnitSpec},
 };
 
-/// SIGTERM's number, which is the same on every Linux (signal(7)).
-pub(crate) const SIGTERM: i32 = 15;
 /// The first pause between two kills; doubled each time, up to [`LONGEST_KILL_PAUSE`].
 pub(crate) const FIRST_KILL_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two kills.
@@ -87,11 +91,27 @@ impl Identity {
         }
     }
 
+    /// A unit's run, which no request can mean.
+    pub(crate) fn of_unit(run: RunId, spec: &UnitSpec) -> Self {
+        let (name, comment) = (spec.name.clone(), spec.comment.clone());
+        Self { run, name, anonymous: false, comment, fingerprint: 0 }
+    }
+
     /// Whether two requests with one run id mean the same execution. A made-up name differs each time.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let named = self.name == other.name || (self.anonymous && other.anonymous);
         named && self.fingerprint == other.fingerprint
     }
+}
+
+/// What a run is for a unit.
+#[derive(Clone, Debug)]
+pub(crate) struct Belonging {
+    pub(crate) spec: Arc<UnitSpec>,
+    pub(crate) role: Role,
+    pub(crate) restarts: u32,
+    /// Somebody ordered the kill, which spares nobody.
+    pub(crate) entirely: bool,
 }
 
 /// One run.
@@ -117,6 +137,10 @@ pub(crate) struct Run {
     pub(crate) timer: Option<Duration>,
     /// Who waits for it. Without a caller a run that somebody called is stopped.
     pub(crate) callers: Vec<Ticket>,
+    /// Who waits for its end, and is nothing to it.
+    pub(crate) watchers: Vec<Ticket>,
+    /// Its unit, if it is a unit's; boxed, since most runs have none.
+    pub(crate) unit: Option<Box<Belonging>>,
 }
 
 impl Run {
@@ -138,7 +162,36 @@ impl Run {
             leftovers: Leftovers::None,
             timer: None,
             callers: Vec::new(),
+            watchers: Vec::new(),
+            unit: None,
         }
+    }
+
+    /// Its unit, where it is the run of that one's program.
+    fn program_of(&self) -> Option<&UnitSpec> {
+        let belonging = self.unit.as_ref().filter(|belonging| belonging.role == Role::Main)?;
+        Some(&belonging.spec)
+    }
+
+    /// Whom its end reaches.
+    pub(crate) fn kill_mode(&self) -> KillMode {
+        let spared = self.unit.as_ref().is_none_or(|belonging| !belonging.entirely);
+        self.program_of().filter(|_| spared).map_or(KillMode::ControlGroup, |it| it.stop.kill_mode)
+    }
+
+    /// Whether it is killed when it does not heed its signal.
+    pub(crate) fn final_kill(&self) -> bool {
+        self.program_of().is_none_or(|it| it.stop.final_kill)
+    }
+
+    /// The signal that asks it to end.
+    pub(crate) fn usual_signal(&self) -> i32 {
+        self.program_of().map_or(SIGTERM, |it| it.stop.signal)
+    }
+
+    /// How long a signal has; of no unit's, as long as others say.
+    pub(crate) fn patience(&self, others: Duration) -> Duration {
+        self.unit.as_ref().map_or(others, |belonging| belonging.spec.stop.timeout)
     }
 
     /// The record of its end, when all that can be known is known.
@@ -156,6 +209,7 @@ impl Run {
             usage,
             account,
             leftovers: self.leftovers,
+            restarts: self.unit.as_ref().map_or(0, |belonging| belonging.restarts),
             started_by: self.started_by.clone(),
             stopped_by: self.stopped_by.clone(),
         }
@@ -173,6 +227,9 @@ impl Run {
                 Cause::Lost(format!("its daemon died, and the next one ended it: {}", exit.cause))
             }
             (None, Some(exit)) => exit.cause.clone(),
+            (None, None) if self.leftovers == Leftovers::Left => Cause::Lost(
+                "it was left alive, as its unit says (stop.kill_mode, stop.final_kill)".to_owned(),
+            ),
             (None, None) => {
                 Cause::Lost("its daemon died before its main process was known".to_owned())
             }

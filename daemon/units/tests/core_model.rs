@@ -1,16 +1,17 @@
 //! What holds for the state machine whatever happens, and in whatever order.
 
 mod making;
+#[cfg(test)]
 mod model;
 
 use std::time::Duration;
 
-use making::{LIMITS, by_signal, execution, exit, name, run};
-use model::{Judge, Leaves, Nature, Spawner, World};
+use making::{LIMITS, by_signal, execution, exit, name, person, run};
+use model::{Judge, Leaves, Nature, Spawner, World, specs};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use units::{
-    Account, Command, Core, Event, Execution, Limits, Now, Order, Origin, StartFailure, StopHow,
-    Target, Ticket,
+    Account, Command, Core, Event, Execution, Limits, Name, Now, Order, Origin, RunId,
+    StartFailure, StopHow, Target, Ticket, Whom,
 };
 
 /// One thing that somebody or something does.
@@ -22,20 +23,20 @@ enum Step {
     NextIs(Nature),
     Report { which: usize, again: bool },
     MainEnds { which: usize, status: u8 },
+    GoesWell(u8),
     Wait(u64),
     WaitForDeadline,
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
     let seconds = || (1_u64..20_000).prop_map(Duration::from_millis);
-    (seconds(), seconds(), seconds(), seconds()).prop_map(|(leftover, stop, start, shut_down)| {
-        Limits {
-            leftover_timeout: leftover.min(stop),
-            stop_timeout: stop,
-            start_timeout: start,
-            shut_down_timeout: shut_down,
-            ..LIMITS
-        }
+    let times = (seconds(), seconds(), seconds(), seconds());
+    (times, 2_usize..12).prop_map(|((leftover, stop, start, shut_down), live_runs)| Limits {
+        live_runs,
+        leftover_timeout: leftover.min(stop),
+        stop_timeout: stop,
+        start_timeout: start,
+        shut_down_timeout: shut_down,
     })
 }
 
@@ -49,40 +50,72 @@ fn an_execution() -> impl Strategy<Value = Execution> {
 fn target() -> impl Strategy<Value = Target> {
     prop_oneof![
         3 => (0_u8..8).prop_map(|number| Target::Run(run(number))),
-        2 => (0_u8..4).prop_map(|end| Target::Name(name(end))),
+        5 => a_name().prop_map(Target::Name),
         2 => (99_i32..108).prop_map(Target::Pid),
         1 => Just(Target::Pid(0)),
     ]
 }
 
-fn order() -> impl Strategy<Value = Order> {
+fn order() -> BoxedStrategy<Order> {
     let how = prop_oneof![
+        6 => Just(StopHow::Usual),
         4 => select(&[15, 2, 1, 64][..]).prop_map(StopHow::Signal),
         1 => select(&[0, -1, 65, i32::MIN, i32::MAX][..]).prop_map(StopHow::Signal),
         2 => Just(StopHow::Kill),
     ];
     prop_oneof![
+        25 => a_unit_order(),
         10 => an_execution().prop_map(|execution| Order::Execute(Box::new(execution))),
         5 => (target(), how).prop_map(|(target, how)| Order::Stop { target, how }),
         2 => target().prop_map(Order::Find),
         1 => Just(Order::Count),
     ]
+    .boxed()
+}
+
+fn a_name() -> impl Strategy<Value = Name> {
+    (0_u8..5).prop_map(name)
+}
+
+fn a_unit_order() -> BoxedStrategy<Order> {
+    let whom = select(&[Whom::Main, Whom::All][..]);
+    prop_oneof![
+        10 => specs::unit().prop_map(|spec| Order::Start { spec, run: None }),
+        4 => specs::unit().prop_map(|spec| Order::Restart { spec }),
+        8 => (2_u8..5).prop_map(name).prop_map(|name| Order::Reload { name }),
+        2 => (target(), select(&[15, 1, 9, 0][..]), whom)
+            .prop_map(|(target, signal, whom)| Order::Signal { target, signal, whom }),
+        5 => target().prop_map(|target| Order::Wait { target }),
+        1 => Just(Order::List),
+        1 => a_name().prop_map(|name| Order::Inspect { name }),
+        3 => option::weighted(0.8, a_name()).prop_map(|which| Order::Forget { which }),
+    ]
+    .boxed()
 }
 
 fn nature() -> impl Strategy<Value = Nature> {
     use Leaves::{Meek, Nothing, Stubborn};
     use Spawner::{Executes, Fails, Hangs, Mute};
-    let spawner = select(&[Executes, Executes, Executes, Executes, Fails, Hangs, Mute][..]);
+    let spawner =
+        prop_oneof![12 => Just(Executes), 2 => Just(Fails), 1 => Just(Hangs), 1 => Just(Mute)];
     let leaves = select(&[Nothing, Nothing, Meek, Stubborn][..]);
-    (spawner, any::<bool>(), leaves, 1_u8..12).prop_map(
-        |(spawner, heeds_signals, leaves, kills)| Nature { spawner, heeds_signals, leaves, kills },
+    let habits = (any::<bool>(), prop::bool::weighted(0.7), prop::bool::weighted(0.1));
+    (spawner, habits, leaves, 1_u8..12).prop_map(
+        |(spawner, (heeds_signals, says_ready, out_of_memory), leaves, kills)| Nature {
+            spawner,
+            heeds_signals,
+            leaves,
+            says_ready,
+            out_of_memory,
+            kills,
+        },
     )
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> BoxedStrategy<Step> {
     let within = option::weighted(0.3, 0_u64..30_000);
     prop_oneof![
-        20 => (any::<bool>(), within, order())
+        30 => (any::<bool>(), within, order())
             .prop_map(|(who, within, order)| Step::Order { who, within, order }),
         3 => any::<u64>().prop_map(Step::CallerGoes),
         2 => (200_u8..204, any::<bool>(), any::<bool>()).prop_map(|(number, pid_known, ended)| {
@@ -92,12 +125,15 @@ fn step() -> impl Strategy<Value = Step> {
         6 => nature().prop_map(Step::NextIs),
         20 => (any::<usize>(), prop::bool::weighted(0.2))
             .prop_map(|(which, again)| Step::Report { which, again }),
-        8 => (any::<usize>(), any::<u8>())
+        8 => (any::<usize>(), prop_oneof![Just(0_u8), any::<u8>()])
             .prop_map(|(which, status)| Step::MainEnds { which, status }),
-        6 => (0_u64..12_000).prop_map(Step::Wait),
+        20 => (0_u8..16).prop_map(Step::GoesWell),
+        6 => (0_u64..300).prop_map(Step::Wait),
+        3 => (0_u64..12_000).prop_map(Step::Wait),
         6 => Just(Step::WaitForDeadline),
         1 => Just(Step::Order { who: true, within: None, order: Order::ShutDown }),
     ]
+    .boxed()
 }
 
 fn take(world: &mut World, step: Step) {
@@ -113,6 +149,7 @@ fn take(world: &mut World, step: Step) {
         Step::NextIs(nature) => world.next_is(nature),
         Step::Report { which, again } => world.report(which, again),
         Step::MainEnds { which, status } => world.main_ends(which, status),
+        Step::GoesWell(times) => (0..times).for_each(|_| world.goes_well()),
         Step::Wait(milliseconds) => world.wait(Duration::from_millis(milliseconds)),
         Step::WaitForDeadline => {
             world.wait_for_deadline();
@@ -121,8 +158,14 @@ fn take(world: &mut World, step: Step) {
 }
 
 /// Anything at all, true or not.
-fn any_event() -> impl Strategy<Value = Event> {
-    let id = || prop_oneof![(0_u8..4).prop_map(run), (200_u8..204).prop_map(run)];
+fn any_event() -> BoxedStrategy<Event> {
+    let id = || {
+        prop_oneof![
+            (0_u8..4).prop_map(run),
+            (100_u8..104).prop_map(run),
+            (200_u8..204).prop_map(run)
+        ]
+    };
     let ended = || (1..4).prop_map(|signal| exit(by_signal(signal), i64::MAX));
     let failure = || StartFailure { stage: 203, errno: 2, message: String::new() };
     prop_oneof![
@@ -132,6 +175,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => (id(), ended(), any::<bool>())
             .prop_map(|(run, exit, empty)| Event::MainExited { run, exit, empty }),
         4 => id().prop_map(|run| Event::Emptied { run }),
+        2 => id().prop_map(|run| Event::Ready { run }),
+        1 => id().prop_map(|run| Event::Notified { run, status: "well".to_owned() }),
         4 => id().prop_map(|run| Event::Settled { run, account: Account::default() }),
         3 => (200_u8..204, 0_i32..5, option::of(ended()), any::<(bool, bool)>()).prop_map(
             move |(number, pid, exit, (empty, made))| Event::Inherited {
@@ -146,6 +191,28 @@ fn any_event() -> impl Strategy<Value = Event> {
         ),
         8 => Just(Event::Tick),
     ]
+    .boxed()
+}
+
+/// The runs 100 to 103 stand for those that live, whose ids nobody could guess.
+fn aim(mut event: Event, judge: &Judge) -> Event {
+    let aimed = |id: &mut RunId| {
+        let live: Vec<&RunId> = judge.live.keys().collect();
+        let index = (100_u8..104).position(|number| run(number) == *id);
+        let live = index.and_then(|index| live.get(index % live.len().max(1)).copied());
+        live.into_iter().for_each(|live| *id = *live);
+    };
+    match &mut event {
+        Event::Spawned { run, .. }
+        | Event::SpawnFailed { run, .. }
+        | Event::MainExited { run, .. }
+        | Event::Emptied { run }
+        | Event::Settled { run, .. }
+        | Event::Ready { run }
+        | Event::Notified { run, .. } => aimed(run),
+        Event::Command(..) | Event::CallerGone(_) | Event::Inherited { .. } | Event::Tick => {}
+    }
+    event
 }
 
 proptest! {
@@ -171,8 +238,8 @@ proptest! {
         let mut monotonic = Duration::ZERO;
         for (number, (milliseconds, step)) in (0..).zip(steps) {
             monotonic += Duration::from_millis(milliseconds);
-            let origin = Origin::daemon("test");
-            let event = step.unwrap_or_else(|order| {
+            let origin = person("somebody");
+            let event = step.map(|event| aim(event, &judge)).unwrap_or_else(|order| {
                 Event::Command(Ticket(number), Command { origin, deadline: None, order })
             });
             let now = Now { monotonic, wall: 5 };

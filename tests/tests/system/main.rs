@@ -18,12 +18,14 @@ mod logs;
 mod modes;
 mod names;
 mod output;
+mod real;
 mod refusals;
 mod run;
 mod schedule;
 mod socket;
 mod stop;
 mod survive;
+mod units;
 
 use std::{env, thread::available_parallelism};
 
@@ -40,7 +42,7 @@ pub(crate) struct Case {
     body: fn(),
 }
 
-/// A test that is run with every kind of daemon.
+/// A test that is run with several kinds of daemon: see [`modes`].
 pub(crate) struct Core {
     name: &'static str,
     body: fn(Options),
@@ -110,10 +112,12 @@ fn main() {
         modes::cases(),
         names::cases(),
         output::cases(),
+        real::cases(),
         refusals::cases(),
         schedule::cases(),
         socket::cases(),
         survive::cases(),
+        units::cases(),
     ];
     let mut trials: Vec<Trial> =
         cases.into_iter().flatten().map(|case| trial(case.name, case.needs, case.body)).collect();

@@ -3,7 +3,9 @@
 use libtest_mimic::Trial;
 use tests::{Daemon, Need, Options, Tracking, argv, procfs, rpc::named};
 
-use crate::{Case, Core, boot, cases, child, command, ends, exec, run, schedule, stop, trial};
+use crate::{
+    Case, Core, boot, cases, child, command, ends, exec, run, schedule, stop, trial, units,
+};
 
 /// nobody, who owns nothing.
 const ORDINARY: u32 = 65534;
@@ -25,7 +27,17 @@ fn core() -> Vec<Core> {
     .collect()
 }
 
-/// Every core test with every kind of daemon.
+/// Those of units that this kind of daemon could tell apart: how a process is made changes nothing for a unit.
+fn of_units(kind: &str) -> Vec<Core> {
+    match kind {
+        "" => [units::tracked(), units::equipped()].into_iter().flatten().collect(),
+        "best_effort::" => units::equipped(),
+        "ordinary_user::" => units::tracked(),
+        _ => Vec::new(),
+    }
+}
+
+/// Every core test with every kind of daemon, and those of units.
 pub(crate) fn trials() -> Vec<Trial> {
     let kinds: [(&str, &[Need], Options); 6] = [
         ("", &[], Options::default()),
@@ -41,7 +53,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ];
     let mut trials = Vec::new();
     for (prefix, needs, options) in &kinds {
-        for Core { name, body } in core() {
+        for Core { name, body } in core().into_iter().chain(of_units(prefix)) {
             let name = format!("{prefix}{}", name.strip_prefix("system::").unwrap_or(name));
             let options = options.clone();
             trials.push(trial(&name, needs, move || body(options)));

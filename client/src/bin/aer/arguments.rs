@@ -1,7 +1,9 @@
 //! What may be said on the command line.
 
 mod help;
+mod options;
 mod schedule;
+mod units;
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
@@ -10,7 +12,11 @@ use clap_complete::Shell;
 use client::{Endpoint, LogSource};
 use uuid::Uuid;
 
-pub(crate) use self::schedule::{Enable, Import, List, Names, ScheduleVerb, Show};
+use self::options::{SettingOptions, UnitOptions};
+pub(crate) use self::{
+    schedule::{Disable, Enable, Import, List, Names, ScheduleVerb},
+    units::{Forget, Name, Restart, Signal, Start, Stop, Wait, Watch},
+};
 use crate::exit_status;
 
 /// Drives the auraed of this machine, or of another.
@@ -59,28 +65,58 @@ pub(crate) enum Format {
 pub(crate) enum Verb {
     /// Executes a command in a cgroup of its own, with its output as it comes and its exit status
     #[command(after_help = help::EXEC)]
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// Tells who is answering, and how it fares
     #[command(after_help = help::STATUS)]
     Status,
     /// Prints what a run, a name, a process or the daemon itself has printed
     #[command(after_help = help::LOGS)]
     Logs(Logs),
+    /// Starts units, and returns when they are up
+    #[command(after_help = help::START)]
+    Start(Box<Start>),
+    /// Stops units, and returns when they are down
+    #[command(after_help = help::STOP)]
+    Stop(Stop),
+    /// Stops units that are up, and starts them
+    #[command(after_help = help::RESTART)]
+    Restart(Restart),
+    /// Executes what reloads units
+    #[command(after_help = help::RELOAD)]
+    Reload(Names),
+    /// Sends a signal to a unit or a run
+    #[command(after_help = help::SIGNAL)]
+    Signal(Signal),
+    /// Waits until a unit is down or a run has ended, with its exit status
+    #[command(after_help = help::WAIT)]
+    Wait(Wait),
+    /// Lists what is registered and what runs
+    #[command(after_help = help::LIST)]
+    List(List),
+    /// Tells all about one unit
+    #[command(after_help = help::INSPECT)]
+    Inspect(Name),
+    /// Drops what is known of units that are down, and frees their names
+    #[command(after_help = help::FORGET)]
+    Forget(Forget),
+    /// Prints every change of every unit as it happens
+    #[command(after_help = help::WATCH)]
+    Watch(Watch),
     /// Registers a unit, so that it starts at boot
     #[command(after_help = help::ENABLE)]
-    Enable(Enable),
+    Enable(Box<Enable>),
     /// Keeps units registered, and lets them not start at boot
     #[command(after_help = help::DISABLE)]
-    Disable(Names),
+    Disable(Disable),
     /// Forgets units
     #[command(after_help = help::DESTROY)]
     Destroy(Names),
-    /// Lists what is registered
-    #[command(after_help = help::LIST)]
-    List(List),
     /// Prints one unit as TOML
     #[command(after_help = help::SHOW)]
-    Show(Show),
+    Show(Name),
+    /// Changes one unit in an editor
+    #[command(after_help = help::EDIT)]
+    Edit(Name),
     /// Takes the schedule out, puts one in, or repairs it
     #[command(
         after_help = help::SCHEDULE,
@@ -117,6 +153,8 @@ pub(crate) struct Exec {
     /// The program and its arguments, which are taken as they stand
     #[arg(last = true, value_name = "CMD")]
     pub(crate) argv: Vec<String>,
+    #[command(flatten)]
+    pub(crate) setting: SettingOptions,
 }
 
 #[derive(Args, Debug)]
@@ -179,17 +217,68 @@ impl Arguments {
             let sentence = "--socket and --address cannot be used together";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, sentence));
         }
-        Ok(arguments)
+        match arguments.verb.contradiction() {
+            Some(sentence) => Err(Self::command().error(ErrorKind::ArgumentConflict, sentence)),
+            None => Ok(arguments),
+        }
     }
 }
 
 impl Verb {
+    /// What is said of a unit of which something else says it: many options, so that clap is not told of each.
+    fn contradiction(&self) -> Option<&'static str> {
+        let said = |options: &UnitOptions| *options != UnitOptions::default();
+        match self {
+            Self::Enable(enable) => {
+                let contradicts = enable.file.is_some() && said(&enable.options);
+                contradicts.then_some("the file says all about the unit; write it there")
+            }
+            Self::Start(start) => {
+                let extra = start.name.is_some() || start.comment.is_some() || said(&start.options);
+                match (extra, start.file.is_some(), start.names.is_empty()) {
+                    (true, true, _) => Some("the file says all about the unit; write it there"),
+                    (true, _, false) => Some(
+                        "a unit that has a name already is what it is; aer edit or aer enable changes it",
+                    ),
+                    (_, _, _) => None,
+                }
+            }
+            Self::Exec(_)
+            | Self::Status
+            | Self::Logs(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Reload(_)
+            | Self::Signal(_)
+            | Self::Wait(_)
+            | Self::List(_)
+            | Self::Inspect(_)
+            | Self::Forget(_)
+            | Self::Watch(_)
+            | Self::Disable(_)
+            | Self::Destroy(_)
+            | Self::Show(_)
+            | Self::Edit(_)
+            | Self::Schedule { .. }
+            | Self::Completions(_) => None,
+        }
+    }
+
     /// The exit status where aer or the daemon fails.
     pub(crate) fn failure_status(&self) -> u8 {
         match self {
-            Self::Exec(_) => exit_status::EXEC_FAILED,
+            Self::Exec(_) | Self::Wait(_) => exit_status::EXEC_FAILED,
             Self::Status
             | Self::Logs(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Reload(_)
+            | Self::Signal(_)
+            | Self::Inspect(_)
+            | Self::Forget(_)
+            | Self::Watch(_)
+            | Self::Edit(_)
             | Self::Enable(_)
             | Self::Disable(_)
             | Self::Destroy(_)

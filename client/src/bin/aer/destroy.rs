@@ -4,21 +4,15 @@ use client::Client;
 
 use crate::{
     arguments::{Format, Names},
+    each,
     failure::Failure,
     render::{self, Change},
 };
 
-/// Each name is tried, whatever becomes of the others.
 pub(crate) async fn run(client: &Client, wanted: Names, output: Format) -> Result<u8, Failure> {
-    let mut status = 0;
-    for name in &wanted.names {
-        match client.destroy(name).await {
-            Ok(answer) => render::changed(Change::Destroyed, name, answer.meta.as_ref(), output)?,
-            Err(error) => {
-                render::failure(&error.into());
-                status = 1;
-            }
-        }
-    }
-    Ok(status)
+    each::name(&wanted.names, async |name| {
+        let answer = client.destroy(name).await?;
+        render::changed(Change::Destroyed, name, answer.meta.as_ref(), output)
+    })
+    .await
 }

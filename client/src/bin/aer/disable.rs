@@ -1,24 +1,31 @@
 //! `aer disable`: keeps units registered, and lets them not start at boot.
 
+use api::{meta::AuraeMeta, runtime::StopRequest};
 use client::Client;
+use tonic::Code;
 
 use crate::{
-    arguments::{Format, Names},
+    arguments::{Disable, Format},
+    each,
     failure::Failure,
     render::{self, Change},
 };
 
-/// Each name is tried, whatever becomes of the others.
-pub(crate) async fn run(client: &Client, wanted: Names, output: Format) -> Result<u8, Failure> {
-    let mut status = 0;
-    for name in &wanted.names {
-        match client.disable(name).await {
-            Ok(answer) => render::changed(Change::Disabled, name, answer.meta.as_ref(), output)?,
-            Err(error) => {
-                render::failure(&error.into());
-                status = 1;
-            }
-        }
+pub(crate) async fn run(client: &Client, wanted: Disable, output: Format) -> Result<u8, Failure> {
+    each::name(&wanted.names, async |name| {
+        let answer = client.disable(name).await?;
+        render::changed(Change::Disabled, name, answer.meta.as_ref(), output)?;
+        if wanted.now { stop(client, name, output).await } else { Ok(()) }
+    })
+    .await
+}
+
+async fn stop(client: &Client, name: &str, output: Format) -> Result<(), Failure> {
+    let meta = Some(AuraeMeta { name: name.to_owned(), ..AuraeMeta::default() });
+    match client.stop_unit(StopRequest { meta, ..StopRequest::default() }).await {
+        Ok(answer) => render::stopped(&answer, name, output),
+        // It was never started, so it is down already.
+        Err(error) if error.code() == Some(Code::NotFound) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    Ok(status)
 }

@@ -11,10 +11,14 @@ use crate::{
 };
 
 pub(crate) async fn run(client: &Client, wanted: Enable, output: Format) -> Result<u8, Failure> {
+    let now = wanted.now;
     let executable = executable(wanted).await?;
     let name = executable.meta.as_ref().map(|meta| meta.name.clone()).unwrap_or_default();
     let answer = client.enable(executable).await?;
     render::changed(Change::Enabled, &name, answer.meta.as_ref(), output)?;
+    if now {
+        render::started(&client.start(&name).await?, &name, output)?;
+    }
     Ok(0)
 }
 
@@ -23,11 +27,11 @@ async fn executable(wanted: Enable) -> Result<Executable, Failure> {
         return Ok(file::read(path, LARGEST_UNIT, unit_file::read_unit).await?);
     }
     let name = wanted.name.unwrap_or_default();
-    Ok(Executable {
+    Ok(wanted.options.on(Executable {
         meta: Some(AuraeMeta { name, ..AuraeMeta::default() }),
         command: wanted.command.unwrap_or_default(),
         comment: wanted.comment.unwrap_or_default(),
         argv: wanted.argv,
-        run_id: String::new(),
-    })
+        ..Executable::default()
+    }))
 }

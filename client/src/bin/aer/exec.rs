@@ -33,13 +33,14 @@ pub(crate) async fn run(client: &Client, wanted: Exec, output: Format) -> Result
 
 fn executable(wanted: Exec, run_id: Uuid) -> Executable {
     let name = wanted.name.unwrap_or_default();
-    Executable {
+    wanted.setting.on(Executable {
         meta: Some(AuraeMeta { name, ..AuraeMeta::default() }),
         command: wanted.command.unwrap_or_default(),
         comment: wanted.comment.unwrap_or_default(),
         argv: wanted.argv,
         run_id: run_id.to_string(),
-    }
+        ..Executable::default()
+    })
 }
 
 /// Prints what the run prints.

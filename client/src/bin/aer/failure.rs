@@ -1,6 +1,6 @@
 //! What a verb can fail with, and what the user can do about it.
 
-use std::{error::Error as _, io, iter};
+use std::{error::Error as _, io, iter, path::PathBuf};
 
 use client::{ClientError, Obstacle, unit_file::Unwritable};
 use thiserror::Error;
@@ -33,6 +33,23 @@ pub(crate) enum Failure {
     /// The daemon does not know how the run ended.
     #[error("run {run_id} is lost: {sentence}")]
     Lost { run_id: String, sentence: String },
+    /// There is no end to tell of.
+    #[error(
+        "{name} is down and has not run: its start failed, or was ended before its program was executed"
+    )]
+    NeverRan { name: String },
+    /// Nothing more is told of changes.
+    #[error("watching the units: the daemon ended the watch")]
+    WatchEnded,
+    /// The unit could not be edited, or the editor failed.
+    #[error("editing {}", .path.display())]
+    Editor { path: PathBuf, source: io::Error },
+    /// What was edited has another name.
+    #[error("the name is {edited:?} now and was {name:?}")]
+    Renamed { name: String, edited: String },
+    /// What was edited was not taken.
+    #[error("taking what was edited: {}", .failure.reason())]
+    NotTaken { path: PathBuf, failure: Box<Failure> },
     /// The daemon said what it must not say.
     #[error("the daemon sent {0}")]
     Strange(String),
@@ -57,6 +74,11 @@ impl Failure {
             | Self::Damaged { .. }
             | Self::OutOfSight { .. }
             | Self::Lost { .. }
+            | Self::NeverRan { .. }
+            | Self::WatchEnded
+            | Self::Editor { .. }
+            | Self::Renamed { .. }
+            | Self::NotTaken { .. }
             | Self::Strange(_)
             | Self::Output { .. }
             | Self::Signals(_)
@@ -71,13 +93,18 @@ impl Failure {
 
     /// What was tried: why; what to do.
     pub(crate) fn sentence(&self) -> String {
-        let causes = iter::successors(self.source(), |cause| (*cause).source());
-        let why = iter::once(self.to_string()).chain(causes.map(ToString::to_string));
-        let sentence = why.collect::<Vec<_>>().join(": ");
+        let sentence = self.reason();
         match self.advice() {
             Some(advice) => format!("{sentence}; {advice}"),
             None => sentence,
         }
+    }
+
+    /// What was tried: why.
+    fn reason(&self) -> String {
+        let causes = iter::successors(self.source(), |cause| (*cause).source());
+        let why = iter::once(self.to_string()).chain(causes.map(ToString::to_string));
+        why.collect::<Vec<_>>().join(": ")
     }
 
     fn advice(&self) -> Option<String> {
@@ -99,6 +126,21 @@ impl Failure {
             Self::NotStarted { .. } | Self::Strange(_) => "see aer logs --daemon",
             Self::Lost { run_id, .. } => {
                 return Some(format!("what it printed: aer logs {run_id}"));
+            }
+            Self::NeverRan { name } => return Some(format!("aer inspect {name} tells why")),
+            Self::WatchEnded => "check that auraed runs there, and watch again",
+            Self::Editor { path, .. } => {
+                return Some(format!(
+                    "nothing was changed; what was written is in {}",
+                    path.display()
+                ));
+            }
+            Self::Renamed { .. } => "aer enable -f registers it under another name",
+            Self::NotTaken { path, .. } => {
+                let path = path.display();
+                return Some(format!(
+                    "nothing was changed; correct {path} and run aer enable -f {path}"
+                ));
             }
             Self::Output { .. } => "check where the output goes",
             Self::Signals(_) | Self::Runtime(_) => "check the limits of this shell (ulimit -a)",
@@ -132,8 +174,8 @@ fn of_code(code: Code) -> &'static str {
         Code::AlreadyExists => "choose another, or wait until it has ended",
         Code::PermissionDenied | Code::Unauthenticated => "ask whoever runs the daemon",
         Code::Unimplemented => "use a newer auraed",
+        Code::FailedPrecondition => "mend that, and try again",
         Code::ResourceExhausted
-        | Code::FailedPrecondition
         | Code::Aborted
         | Code::Unavailable
         | Code::DeadlineExceeded

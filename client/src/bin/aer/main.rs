@@ -5,19 +5,30 @@ mod completions;
 mod config;
 mod destroy;
 mod disable;
+mod each;
+mod edit;
 mod enable;
 mod exec;
 mod exit_status;
 mod failure;
 mod file;
+mod forget;
+mod inspect;
 mod list;
 mod logs;
+mod reload;
 mod render;
+mod restart;
 mod schedule;
 mod show;
+mod signal;
 mod signals;
+mod start;
 mod status;
+mod stop;
 mod usage;
+mod wait;
+mod watch;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -65,16 +76,27 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
     if let Some(reason) = &arguments.reason {
         client = client.with_reason(reason)?;
     }
+    let output = arguments.output;
     match arguments.verb {
-        Verb::Exec(wanted) => exec::run(&client, wanted, arguments.output).await,
-        Verb::Status => status::run(&client, arguments.output).await,
-        Verb::Logs(wanted) => logs::run(&client, wanted, arguments.output).await,
-        Verb::Enable(wanted) => enable::run(&client, wanted, arguments.output).await,
-        Verb::Disable(wanted) => disable::run(&client, wanted, arguments.output).await,
-        Verb::Destroy(wanted) => destroy::run(&client, wanted, arguments.output).await,
-        Verb::List(wanted) => list::run(&client, wanted, arguments.output).await,
-        Verb::Show(wanted) => show::run(&client, wanted, arguments.output).await,
-        Verb::Schedule { verb } => schedule::run(&client, verb, arguments.output).await,
+        Verb::Exec(wanted) => exec::run(&client, *wanted, output).await,
+        Verb::Status => status::run(&client, output).await,
+        Verb::Logs(wanted) => logs::run(&client, wanted, output).await,
+        Verb::Start(wanted) => start::run(&client, *wanted, output).await,
+        Verb::Stop(wanted) => stop::run(&client, wanted, output).await,
+        Verb::Restart(wanted) => restart::run(&client, wanted, output).await,
+        Verb::Reload(wanted) => reload::run(&client, wanted, output).await,
+        Verb::Signal(wanted) => signal::run(&client, wanted, output).await,
+        Verb::Wait(wanted) => wait::run(&client, wanted, output).await,
+        Verb::List(wanted) => list::run(&client, wanted, output).await,
+        Verb::Inspect(wanted) => inspect::run(&client, wanted, output).await,
+        Verb::Forget(wanted) => forget::run(&client, wanted, output).await,
+        Verb::Watch(wanted) => watch::run(&client, wanted, output).await,
+        Verb::Enable(wanted) => enable::run(&client, *wanted, output).await,
+        Verb::Disable(wanted) => disable::run(&client, wanted, output).await,
+        Verb::Destroy(wanted) => destroy::run(&client, wanted, output).await,
+        Verb::Show(wanted) => show::run(&client, wanted, output).await,
+        Verb::Edit(wanted) => edit::run(&client, wanted, output).await,
+        Verb::Schedule { verb } => schedule::run(&client, verb, output).await,
         Verb::Completions(wanted) => completions::run(&wanted),
     }
 }

@@ -3,12 +3,12 @@
 use client::Client;
 
 use crate::{
-    arguments::{Format, Show},
+    arguments::{Format, Name},
     failure::Failure,
     render,
 };
 
-pub(crate) async fn run(client: &Client, wanted: Show, output: Format) -> Result<u8, Failure> {
+pub(crate) async fn run(client: &Client, wanted: Name, output: Format) -> Result<u8, Failure> {
     let registration = client.show(&wanted.name).await?;
     match output {
         Format::Table => {

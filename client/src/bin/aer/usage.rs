@@ -222,6 +222,7 @@ mod tests {
             words in proptest::collection::vec(
                 prop_oneof![
                     "(exec|enable|disable|list|show|schedule|export|import|logs|--|-f|-c|-o|--name|--run|--pid|--bogus)",
+                    "(start|stop|signal|wait|watch|forget|--memory-max|--restart|--from|--all|--now|--kill|HUP|5s|1G)",
                     any::<String>(),
                     "[a-]{0,9}x{1000}"
                 ],

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use units::RunId;
 
 /// Far longer than anything takes; reached only where something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Store {
     pub(crate) folder: TempDir,

@@ -7,7 +7,9 @@ use logs::{
     Options, Position, Stream,
 };
 
-use crate::fixture::{Store, exited, finish, gaps, of, open, output, pipe, rest, run, unit};
+use crate::fixture::{
+    PATIENCE, Store, exited, finish, gaps, of, open, output, pipe, rest, run, unit,
+};
 
 #[test]
 fn a_run_is_told_from_its_start_to_its_end() {
@@ -226,7 +228,8 @@ fn lines_that_find_no_room_are_told_as_a_gap() {
         resumed.recv().unwrap();
     };
     let logs = LogStore::open_with(folder.path(), options, Box::new(halt)).unwrap();
-    let ((stdout, _), (stderr, _)) = (pipe(), pipe());
+    // Held open: of a run whose outputs have ended and were silent the writer would not have to tell.
+    let ((stdout, _held), (stderr, _)) = (pipe(), pipe());
     let log = LogName::Commands;
     logs.attach(Attach { run: run(9), log, stdout, stderr, resumed: false }).unwrap();
     logs.finish(run(9), exited(0)).unwrap();
@@ -242,6 +245,27 @@ fn lines_that_find_no_room_are_told_as_a_gap() {
     let gap = Item::Gap { run: Some(run(1)), bytes: 960, entries: 96, reason };
     assert_eq!(items.last(), Some(&gap));
     assert_eq!(gaps(&items).len(), 1);
+}
+
+/// Of a silent run the end is known at once, whether the writer has looked at its pipes or not; one that has printed
+/// is never taken for one.
+#[test]
+fn silence_is_known_at_once_and_output_never_taken_for_it() {
+    let store = Store::new();
+    for number in 1..=200 {
+        let ((stdout, mut printer), (stderr, other)) = (pipe(), pipe());
+        let attach = Attach { run: run(number), log: unit("web"), stdout, stderr, resumed: false };
+        store.logs.attach(attach).unwrap();
+        let prints = number % 2 == 0;
+        if prints {
+            printer.write_all(b"here\n").unwrap();
+        }
+        drop((printer, other));
+        let told = store.logs.finish(run(number), exited(0)).unwrap();
+        assert!(prints || told.is_some(), "it was silent, and that was not seen");
+        let told = told.unwrap_or_else(|| store.finished.recv_timeout(PATIENCE).unwrap());
+        assert_eq!((told.run, told.stdout_total), (run(number), if prints { 5 } else { 0 }));
+    }
 }
 
 /// A predecessor's pipes: what it wrote counts, and the start is not told twice.

@@ -4,6 +4,7 @@ use crate::program::{c_string, input, methods, run};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Uid, geteuid, setresuid};
 use spawn::{OpenFilesLimit, PlanInput, Stage, explain_exec};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -31,6 +32,23 @@ pub(crate) fn each_step_is_named() {
             let input = PlanInput { oom_score_adjustment: Some(-1000), ..truth() };
             fails(Stage::OomAdjust, Errno::EACCES, input);
         }
+    }
+}
+
+/// An ordinary user may not be less nice than it is. (Root becomes one, nobody else can.)
+pub(crate) fn an_ordinary_user_is_refused_a_better_niceness() {
+    const NOBODY: Uid = Uid::from_raw(65534);
+    if geteuid().is_root() {
+        setresuid(NOBODY, NOBODY, NOBODY).unwrap();
+    }
+    for method in methods() {
+        let input = PlanInput { nice: Some(-20), ..truth() };
+        let failure = run(method, input).unwrap_err();
+        assert_eq!((failure.stage, failure.errno), (Stage::Nice, Errno::EACCES), "{method}");
+        assert_eq!(failure.stage.code(), Some(201));
+        assert!(failure.pid.is_some(), "{method}");
+        // What it may, it may after a failure too.
+        run(method, PlanInput { nice: Some(19), ..truth() }).unwrap();
     }
 }
 

@@ -5,6 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
+use nix::unistd::geteuid;
 use spawn::{Delivery, OpenFilesLimit, Parentage, PidFd, Plan, PlanInput, Spawner, Stage};
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
@@ -66,6 +67,21 @@ pub(crate) fn a_child_leaves_its_mark() {
         file.rewind().unwrap();
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "begun: yesyes", "{method}");
+    }
+}
+
+pub(crate) fn a_niceness_reaches_the_child_and_not_us() {
+    let program = || input("/usr/bin/nice", &["nice"]);
+    for method in methods() {
+        let ours = output(method, program());
+        // Anybody may be nicer; 19 is as nice as can be, whatever we are.
+        let wanted = PlanInput { nice: Some(19), ..program() };
+        assert_eq!(output(method, wanted), "19\n", "{method}");
+        if geteuid().is_root() {
+            let wanted = PlanInput { nice: Some(-5), ..program() };
+            assert_eq!(output(method, wanted), "-5\n", "{method}");
+        }
+        assert_eq!(output(method, program()), ours, "{method}: without one, ours");
     }
 }
 

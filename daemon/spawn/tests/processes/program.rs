@@ -33,6 +33,7 @@ pub(crate) fn input(program: &str, argv: &[&str]) -> PlanInput {
         new_session: false,
         working_directory: None,
         umask: None,
+        nice: None,
         open_files_limit: None,
         oom_score_adjustment: None,
         mark: None,

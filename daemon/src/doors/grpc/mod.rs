@@ -1,13 +1,18 @@
 //! The gRPC door: the API itself.
 
+mod exec;
 mod follow;
 mod observe;
 mod origin;
 mod output;
 mod record;
+mod run;
 mod runtime;
 mod schedule;
 mod status;
+mod unit;
+mod usage;
+mod watching;
 
 use std::{future::Future, io, os::unix::net::UnixListener, time::Duration};
 

@@ -1,9 +1,10 @@
 //! From the core's records to the wire's.
 
 use api::runtime::{
-    self, Leftovers as WireLeftovers, ResourceUsage, StartFailure as WireFailure, exit_record,
+    self, Leftovers as WireLeftovers, ResourceUsage, StartFailure as WireFailure,
+    UnitState as WireState, exit_record,
 };
-use units::{Cause, ExitRecord, Leftovers, Origin};
+use units::{Cause, ExitRecord, Leftovers, Origin, UnitState};
 
 /// Microseconds to nanoseconds.
 const NANOSECONDS: u64 = 1000;
@@ -33,6 +34,8 @@ pub(super) fn record(record: &ExitRecord) -> runtime::ExitRecord {
             // Unknown: a process is born sharing our memory, and at execve(2) the kernel counts the peak of
             // that as its own (exec_mmap, setmax_mm_hiwater_rss), so ru_maxrss tells of us.
             largest_resident_bytes: None,
+            read_bytes: account.read_bytes,
+            written_bytes: account.written_bytes,
         }),
         stdout_total: account.stdout_total,
         stderr_total: account.stderr_total,
@@ -40,11 +43,30 @@ pub(super) fn record(record: &ExitRecord) -> runtime::ExitRecord {
             Leftovers::None => WireLeftovers::None,
             Leftovers::Terminated => WireLeftovers::Terminated,
             Leftovers::Killed => WireLeftovers::Killed,
+            Leftovers::Left => WireLeftovers::Left,
         }
         .into(),
         stopped_by: record.stopped_by.as_ref().map(origin),
         started_by: Some(origin(&record.started_by)),
         cause: Some(cause),
+        restarts: record.restarts,
+        last_line: account.last_line.clone().unwrap_or_default(),
+    }
+}
+
+/// Where a unit stands.
+pub(super) fn state(state: UnitState) -> WireState {
+    match state {
+        UnitState::Inactive => WireState::Inactive,
+        UnitState::Before(_) => WireState::Before,
+        UnitState::Starting => WireState::Starting,
+        UnitState::After(_) => WireState::After,
+        UnitState::Running => WireState::Running,
+        UnitState::Reloading => WireState::Reloading,
+        UnitState::Exited => WireState::Exited,
+        UnitState::Stopping => WireState::Stopping,
+        UnitState::Waiting => WireState::Waiting,
+        UnitState::Failed => WireState::Failed,
     }
 }
 

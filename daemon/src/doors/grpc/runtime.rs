@@ -1,38 +1,37 @@
-//! `runtime.Runtime`: executing, with the answer at the end or as it happens.
-
-use std::sync::Arc;
+//! `runtime.Runtime`: executing, with the answer at the end or as it happens, and units.
 
 use api::{
-    meta::{AuraeMeta, ProcessMeta, Status as State},
+    meta::AuraeMeta,
     runtime::{
-        Executable, ExecutableStatus, OutputGap, RunFrame, RunStarted, StopRequest, StopResponse,
-        run_frame::Frame, runtime_server,
+        Executable, ExecutableStatus, ForgetRequest, ForgetResponse, InspectRequest,
+        InspectResponse, ListRequest, ReloadRequest, ReloadResponse, RestartRequest,
+        RestartResponse, RunFrame, SignalRequest, SignalResponse, SignalWhom, StartRequest,
+        StartResponse, StopRequest, StopResponse, UnitView, WaitRequest, WaitResponse,
+        WatchRequest, WatchResponse, restart_request, runtime_server, start_request,
     },
 };
-use logs::{Filter, Item, LogName, Position, Stream};
+use logs::LogName;
+use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use units::{Cause, ExitRecord, StopHow, Target};
+use units::{Answer, Name, Order, StopHow, Target, UnitDetail, Whom};
 
 use super::{
-    follow::{Follow, blocking, gap_in_words},
-    origin,
-    record::{exit_code, record as on_the_wire},
-    status::{invalid, invalid_definition, unanswered, unreadable},
+    exec, origin,
+    record::{record as on_the_wire, state},
+    run::Pump,
+    status::{invalid, invalid_definition, unanswered},
+    unit, usage, watching,
 };
 use crate::{
     definition,
-    doors::{Call, Core, Step},
+    doors::{Call, Core, Unanswered},
     spawning::log_of,
 };
 
-/// Bytes of each stream in an Exec's answer (aurae-api: "each stream's first 512 KiB").
-const ANSWERED: usize = 512 << 10;
 /// Frames that may wait for a client; with a batch behind them that is all a call holds in memory.
 const FRAMES: usize = 4;
-/// SIGTERM's number (signal(7)).
-const SIGTERM: i32 = 15;
 
 /// The service.
 pub(super) struct Runtime {
@@ -61,9 +60,14 @@ impl Runtime {
             let why = format!("the name {name} is registered; choose another, or destroy it first");
             return Err(Status::already_exists(why));
         }
-        let log = log_of(&execution);
+        self.supports(&execution.setting.limits)?;
+        let log = log_of(&execution.name, execution.anonymous);
         let call = self.core.execute(execution, origin, patience, hears_start);
         Ok((call.map_err(|why| unanswered(&why))?, log))
+    }
+
+    fn supports(&self, limits: &units::ResourceLimits) -> Result<(), Status> {
+        unit::supports(&self.core, limits)
     }
 }
 
@@ -75,8 +79,8 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<ExecutableStatus>, Status> {
         let (mut call, log) = self.execute(request, false).await?;
         let record = call.end().await.map_err(|why| unanswered(&why))?;
-        let output = read_output(&self.core, log, &record).await?;
-        Ok(Response::new(answer(&record, output)))
+        let output = exec::read_output(&self.core, log, &record).await?;
+        Ok(Response::new(exec::answer(&record, output)))
     }
 
     type RunStream = ReceiverStream<Result<RunFrame, Status>>;
@@ -86,7 +90,8 @@ impl runtime_server::Runtime for Runtime {
         // A refusal is the call's own status.
         let first = call.step().await.map_err(|why| unanswered(&why))?;
         let (frames, stream) = mpsc::channel(FRAMES);
-        let pump = Pump { core: self.core.clone(), closed: self.closed.clone(), call, frames };
+        let (core, closed) = (self.core.clone(), self.closed.clone());
+        let pump = Pump { core, closed, call, frames, missing: 0 };
         tokio::spawn(async move {
             let frames = pump.frames.clone();
             if let Err(status) = pump.run(first, log).await {
@@ -99,198 +104,204 @@ impl runtime_server::Runtime for Runtime {
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
         let origin = origin::of(&request)?;
+        let patience = origin::patience(request.metadata());
         let StopRequest { meta, run_id, signal, kill } = request.into_inner();
-        let name = meta.unwrap_or_default().name;
-        let target = match (name.is_empty(), run_id.is_empty()) {
-            (true, true) => return Err(invalid("run_id", "there is none, and no name; give one")),
-            (false, false) => return Err(invalid("run_id", "there is a name too; give one")),
-            (true, false) => Target::Run(run_id.parse().map_err(|why| invalid("run_id", why))?),
-            (false, true) => Target::Name(name.parse().map_err(|why| invalid("meta.name", why))?),
-        };
+        let target = target(meta, &run_id)?;
         let how = match (kill, signal) {
             (true, _) => StopHow::Kill,
-            (false, 0) => StopHow::Signal(SIGTERM),
+            (false, 0) => StopHow::Usual,
             (false, signal) => StopHow::Signal(signal),
         };
-        let stopped = self.core.stop(target, how, origin).await;
-        let (run, name) = stopped.map_err(|why| unanswered(&why))?;
-        let meta = AuraeMeta { name: name.to_string(), message: String::new() };
-        Ok(Response::new(StopResponse { meta: Some(meta), run_id: run.to_string() }))
-    }
-}
-
-/// The first bytes of each output.
-#[derive(Default)]
-struct Output {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-    /// What is missing, in words.
-    gaps: Vec<String>,
-}
-
-async fn read_output(core: &Core, log: LogName, record: &ExitRecord) -> Result<Output, Status> {
-    let account = &record.account;
-    if account.stdout_total == 0 && account.stderr_total == 0 {
-        return Ok(Output::default());
-    }
-    let filter = Filter { run: Some(record.run), stream: None };
-    let mut reader = core.logs.reader(log, Position(account.log_first), filter);
-    let end = account.log_end;
-    let read = blocking(move || {
-        let mut output = Output::default();
-        while output.stdout.len() < ANSWERED || output.stderr.len() < ANSWERED {
-            match reader.next(ANSWERED)? {
-                Some(Item::Chunk { stream, bytes, .. }) => {
-                    let kept = match stream {
-                        Stream::Stdout => &mut output.stdout,
-                        Stream::Stderr => &mut output.stderr,
-                    };
-                    let room = ANSWERED.saturating_sub(kept.len()).min(bytes.len());
-                    kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
-                }
-                Some(Item::Gap { bytes, reason, .. }) => {
-                    output.gaps.push(format!("{bytes} bytes: {}", gap_in_words(reason)));
-                }
-                Some(Item::Start { .. }) => {}
-                Some(Item::End { .. }) | None => break,
-            }
-            if reader.position().0 > end {
-                break;
-            }
-        }
-        Ok(output)
-    });
-    read.await?.map_err(|why: logs::ReadError| unreadable(&why))
-}
-
-/// An Exec's answer.
-fn answer(record: &ExitRecord, output: Output) -> ExecutableStatus {
-    let (status, mut message) = match &record.cause {
-        Cause::Exited(_) | Cause::Signalled { .. } => (State::Complete, String::new()),
-        Cause::Failed(failure) => (State::Error, failure.message.clone()),
-        Cause::Lost(what) => (State::Error, what.clone()),
-    };
-    if !output.gaps.is_empty() {
-        message = format!("{message}output is missing: {}", output.gaps.join("; "));
-    }
-    let omitted = |total: u64, kept: &[u8]| {
-        total.saturating_sub(u64::try_from(kept.len()).unwrap_or(u64::MAX))
-    };
-    let (stdout_omitted, stderr_omitted) = (
-        omitted(record.account.stdout_total, &output.stdout),
-        omitted(record.account.stderr_total, &output.stderr),
-    );
-    let (stdout, stdout_bytes) = text(output.stdout);
-    let (stderr, stderr_bytes) = text(output.stderr);
-    ExecutableStatus {
-        meta: Some(AuraeMeta { name: record.name.to_string(), message }),
-        proc: Some(ProcessMeta { pid: record.pid }),
-        status: status.into(),
-        stdout,
-        stderr,
-        exit_code: exit_code(&record.cause),
-        exit: Some(on_the_wire(record)),
-        run_id: record.run.to_string(),
-        stdout_bytes,
-        stderr_bytes,
-        stdout_omitted,
-        stderr_omitted,
-    }
-}
-
-/// The text, and where it is not exact, the bytes.
-fn text(bytes: Vec<u8>) -> (String, Vec<u8>) {
-    match String::from_utf8(bytes) {
-        Ok(text) => (text, Vec::new()),
-        Err(not) => (String::from_utf8_lossy(not.as_bytes()).into_owned(), not.into_bytes()),
-    }
-}
-
-/// What moves a run's output to its caller.
-struct Pump {
-    core: Core,
-    closed: watch::Receiver<bool>,
-    call: Call,
-    frames: mpsc::Sender<Result<RunFrame, Status>>,
-}
-
-/// The client is gone.
-struct Gone;
-
-impl Pump {
-    /// From the first step to the exit. When this returns early, the call is dropped, and the run with it.
-    async fn run(mut self, first: Step, log: LogName) -> Result<(), Status> {
-        let record = match first {
-            Step::Ended(record) => record,
-            Step::Started { run, name, pid } => {
-                let (run_id, name) = (run.to_string(), name.to_string());
-                let started = Frame::Started(RunStarted { run_id, pid, name });
-                if self.send(started).await.is_err() {
-                    return Ok(());
-                }
-                let logs = self.core.logs.clone();
-                let located = blocking(move || logs.locate(run)).await?;
-                let located = located.map_err(|why| unreadable(&why))?;
-                let first = located.map_or(Position(0), |located| located.first);
-                let filter = Filter { run: Some(run), stream: None };
-                let closed = self.closed.clone();
-                let follow = Follow::new(&self.core.logs, (log, first), filter, closed);
-                match self.output(follow).await? {
-                    Some(record) => record,
-                    None => return Ok(()),
-                }
-            }
+        let answer = self.core.ask_within(Order::Stop { target, how }, origin, patience).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let stopped = if let Answer::Stopping { run, name } = answer {
+            StopResponse { meta: named(&name), run_id: run.to_string(), exit: None }
+        } else if let Answer::Down { name, state: _, record } = answer {
+            let exit = record.map(|record| on_the_wire(&record));
+            let run_id = exit.as_ref().map_or_else(String::new, |exit| exit.run_id.clone());
+            StopResponse { meta: named(&name), run_id, exit }
+        } else {
+            return Err(out_of_turn(answer));
         };
-        self.send(Frame::Exit(on_the_wire(&record))).await.ok();
-        Ok(())
+        Ok(Response::new(stopped))
     }
 
-    /// Sends output until the run's end; nothing where the client is gone.
-    async fn output(&mut self, mut follow: Follow) -> Result<Option<Arc<ExitRecord>>, Status> {
-        let mut ended = None;
-        loop {
-            let items = follow.batch().await?;
-            if items.is_empty() {
-                // The core tells the end when all output is in the log, so what was not there is not.
-                if ended.is_some() {
-                    return Ok(ended);
-                }
-                tokio::select! {
-                    record = self.call.end() => ended = Some(record.map_err(|why| unanswered(&why))?),
-                    _ = follow.more() => {}
-                    () = self.frames.closed() => return Ok(None),
-                }
-                continue;
-            }
-            for item in items {
-                if let Item::End { .. } = item {
-                    return match ended {
-                        Some(record) => Ok(Some(record)),
-                        None => self.call.end().await.map(Some).map_err(|why| unanswered(&why)),
-                    };
-                }
-                if let Some(frame) = frame(item)
-                    && self.send(frame).await.is_err()
-                {
-                    return Ok(None);
-                }
-            }
-        }
+    async fn start(
+        &self,
+        request: Request<StartRequest>,
+    ) -> Result<Response<StartResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let patience = origin::patience(request.metadata());
+        let spec = match request.into_inner().what {
+            Some(start_request::What::Name(name)) => unit::by_name(&self.core, &name).await,
+            Some(start_request::What::Executable(it)) => unit::defined(&self.core, it).await,
+            None => Err(invalid("what", "give a name or an executable")),
+        }?;
+        let order = Order::Start { spec, run: None };
+        let answer = self.core.ask_within(order, origin, patience).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let Answer::Up { name, run, pid } = answer else { return Err(out_of_turn(answer)) };
+        Ok(Response::new(StartResponse { meta: named(&name), run_id: run.to_string(), pid }))
     }
 
-    async fn send(&self, frame: Frame) -> Result<(), Gone> {
-        self.frames.send(Ok(RunFrame { frame: Some(frame) })).await.map_err(|_| Gone)
+    async fn restart(
+        &self,
+        request: Request<RestartRequest>,
+    ) -> Result<Response<RestartResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let patience = origin::patience(request.metadata());
+        let spec = match request.into_inner().what {
+            Some(restart_request::What::Name(name)) => unit::by_name(&self.core, &name).await,
+            Some(restart_request::What::Executable(it)) => unit::defined(&self.core, it).await,
+            None => Err(invalid("what", "give a name or an executable")),
+        }?;
+        let answer = self.core.ask_within(Order::Restart { spec }, origin, patience).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let Answer::Up { name, run, pid } = answer else { return Err(out_of_turn(answer)) };
+        Ok(Response::new(RestartResponse { meta: named(&name), run_id: run.to_string(), pid }))
+    }
+
+    async fn reload(
+        &self,
+        request: Request<ReloadRequest>,
+    ) -> Result<Response<ReloadResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let patience = origin::patience(request.metadata());
+        let name = name_of(request.into_inner().meta)?;
+        let answer = self.core.ask_within(Order::Reload { name }, origin, patience).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let Answer::Reloaded { name } = answer else { return Err(out_of_turn(answer)) };
+        Ok(Response::new(ReloadResponse { meta: named(&name) }))
+    }
+
+    async fn signal(
+        &self,
+        request: Request<SignalRequest>,
+    ) -> Result<Response<SignalResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let SignalRequest { meta, run_id, signal, whom } = request.into_inner();
+        let name = meta.as_ref().map(|meta| meta.name.clone()).unwrap_or_default();
+        let target = target(meta, &run_id)?;
+        let whom = match SignalWhom::try_from(whom) {
+            Ok(SignalWhom::Main) => Whom::Main,
+            Ok(SignalWhom::All) => Whom::All,
+            Err(_) => return Err(invalid("whom", format!("{whom} is none of its values"))),
+        };
+        let answer = self.core.ask(Order::Signal { target, signal, whom }, origin).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let Answer::Signalled { run } = answer else { return Err(out_of_turn(answer)) };
+        let meta = Some(AuraeMeta { name, message: String::new() });
+        Ok(Response::new(SignalResponse { meta, run_id: run.to_string() }))
+    }
+
+    async fn wait(&self, request: Request<WaitRequest>) -> Result<Response<WaitResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let patience = origin::patience(request.metadata());
+        let WaitRequest { meta, run_id } = request.into_inner();
+        let target = target(meta, &run_id)?;
+        let answer = self.core.ask_within(Order::Wait { target }, origin, patience).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let waited = if let Answer::Ended(record) = answer {
+            let (meta, exit) = (named(&record.name), Some(on_the_wire(&record)));
+            WaitResponse { meta, exit, ..WaitResponse::default() }
+        } else if let Answer::Down { name, state: down, record } = answer {
+            let exit = record.map(|record| on_the_wire(&record));
+            WaitResponse { meta: named(&name), exit, state: state(down).into() }
+        } else {
+            return Err(out_of_turn(answer));
+        };
+        Ok(Response::new(waited))
+    }
+
+    type ListStream = tokio_stream::Iter<std::vec::IntoIter<Result<UnitView, Status>>>;
+
+    async fn list(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<Self::ListStream>, Status> {
+        let origin = origin::of(&request)?;
+        let with_usage = request.into_inner().usage;
+        let answer = self.core.ask(Order::List, origin).await.map_err(|why| unanswered(&why))?;
+        let Answer::Units(units) = answer else { return Err(out_of_turn(answer)) };
+        let views = if with_usage {
+            usage::with_usage(&self.core, units).await?
+        } else {
+            units.iter().map(|view| unit::view(view, None)).collect()
+        };
+        let views: Vec<_> = views.into_iter().map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(views)))
+    }
+
+    async fn inspect(
+        &self,
+        request: Request<InspectRequest>,
+    ) -> Result<Response<InspectResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let name = name_of(request.into_inner().meta)?;
+        let detail = unit::inspect(&self.core, name, origin).await;
+        let UnitDetail { view, spec, control: _, changes } =
+            detail.map_err(|why| unanswered(&why))?;
+        let executable = Executable::decode(&*spec.definition).map(definition::complete);
+        let changes = changes.iter().map(|change| unit::change(change)).collect();
+        let unit = usage::in_full(&self.core, view).await?;
+        Ok(Response::new(InspectResponse {
+            unit: Some(unit),
+            executable: executable.ok(),
+            changes,
+        }))
+    }
+
+    async fn forget(
+        &self,
+        request: Request<ForgetRequest>,
+    ) -> Result<Response<ForgetResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let ForgetRequest { meta, all } = request.into_inner();
+        let which = match (meta, all) {
+            (None, true) => None,
+            (Some(_), true) => return Err(invalid("all", "there is a name too; give one of both")),
+            (meta, false) => Some(name_of(meta)?),
+        };
+        let answer = self.core.ask(Order::Forget { which }, origin).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let Answer::Forgotten(names) = answer else { return Err(out_of_turn(answer)) };
+        let names = names.iter().map(Name::to_string).collect();
+        Ok(Response::new(ForgetResponse { names }))
+    }
+
+    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        origin::of(&request)?;
+        watching::watch(&self.core, request.into_inner(), self.closed.clone()).map(Response::new)
     }
 }
 
-/// What a log has, as a frame; its marks of begin and end are told by the core instead.
-fn frame(item: Item) -> Option<Frame> {
-    match item {
-        Item::Chunk { stream: Stream::Stdout, bytes, .. } => Some(Frame::Stdout(bytes.into())),
-        Item::Chunk { stream: Stream::Stderr, bytes, .. } => Some(Frame::Stderr(bytes.into())),
-        Item::Gap { bytes, reason, .. } => {
-            Some(Frame::Gap(OutputGap { bytes, message: gap_in_words(reason).to_owned() }))
-        }
-        Item::Start { .. } | Item::End { .. } => None,
+/// The run or unit that a request names, by one of both.
+fn target(meta: Option<AuraeMeta>, run_id: &str) -> Result<Target, Status> {
+    let name = meta.unwrap_or_default().name;
+    match (name.is_empty(), run_id.is_empty()) {
+        (true, true) => Err(invalid("run_id", "there is none, and no name; give one")),
+        (false, false) => Err(invalid("run_id", "there is a name too; give one")),
+        (true, false) => run_id.parse().map(Target::Run).map_err(|why| invalid("run_id", why)),
+        (false, true) => name.parse().map(Target::Name).map_err(|why| invalid("meta.name", why)),
     }
+}
+
+fn name_of(meta: Option<AuraeMeta>) -> Result<Name, Status> {
+    let name = meta.unwrap_or_default().name;
+    name.parse().map_err(|why| invalid("meta.name", why))
+}
+
+fn named(name: &Name) -> Option<AuraeMeta> {
+    Some(AuraeMeta { name: name.to_string(), message: String::new() })
+}
+
+/// An answer that the core does not give to this order.
+fn out_of_turn(answer: Answer) -> Status {
+    tracing::error!(?answer, "the core answered something else");
+    unanswered(&Unanswered::OutOfTurn)
 }

@@ -17,14 +17,11 @@ use api::{
 use prost::Message;
 use schedule::{Change, ChangeError, Damage, Entry, OpenError, RepairError};
 use tonic::{Code, Request, Response, Status, Streaming};
-use units::{Name, Origin};
+use units::{Name, Order, Origin};
 
-use super::{
-    origin, record,
-    status::{invalid, invalid_definition},
-};
+use super::{origin, record, status::invalid, unit};
 use crate::{
-    clock, definition,
+    clock,
     doors::Core,
     scheduling::{Unchanged, cause},
 };
@@ -81,8 +78,7 @@ impl Schedule {
         }
         let name = name_of(executable.meta.as_ref())?;
         let bytes = executable.encode_to_vec();
-        definition::execution(executable, &self.core.environment)
-            .map_err(|why| invalid_definition(&why))?;
+        unit::checked(&self.core, executable)?;
         Ok((name, bytes))
     }
 }
@@ -166,7 +162,7 @@ impl ScheduleExecutable for Schedule {
         let (name, definition) = self.checked(request.into_inner())?;
         let (at, meta) = (clock::now().wall, named(&name));
         self.change(Change::Enable { name: name.clone(), definition, at, by: by.clone() }).await?;
-        tracing::info!(%name, %by, "enabled: it starts at boot");
+        tell_later(name, by, "enabled: it starts at boot");
         Ok(Response::new(ExecutableEnableResponse { meta }))
     }
 
@@ -178,7 +174,7 @@ impl ScheduleExecutable for Schedule {
         let name = name_of(request.into_inner().meta.as_ref())?;
         let (at, meta) = (clock::now().wall, named(&name));
         self.change(Change::Disable { name: name.clone(), at, by: by.clone() }).await?;
-        tracing::info!(%name, %by, "disabled: it does not start at boot");
+        tell_later(name, by, "disabled: it does not start at boot");
         Ok(Response::new(ExecutableDisableResponse { meta }))
     }
 
@@ -190,7 +186,10 @@ impl ScheduleExecutable for Schedule {
         let name = name_of(request.into_inner().meta.as_ref())?;
         let (at, meta) = (clock::now().wall, named(&name));
         self.change(Change::Destroy { name: name.clone(), at, by: by.clone() }).await?;
-        tracing::info!(%name, %by, "destroyed: it is registered no more");
+        // A unit that is down is nobody's any more; one that is up has its name until it is forgotten.
+        let which = Some(name.clone());
+        drop(self.core.ask(Order::Forget { which }, by.clone()).await);
+        tell_later(name, by, "destroyed: it is registered no more");
         Ok(Response::new(ExecutableDestroyResponse { meta }))
     }
 
@@ -264,6 +263,12 @@ impl Schedule {
         }
         Ok(changes)
     }
+}
+
+/// Says in the log what was changed, and by whom, when the answer is on its way: the threads that write the log would
+/// hold it up.
+fn tell_later(name: Name, by: Origin, what: &'static str) {
+    tokio::spawn(async move { tracing::info!(%name, %by, "{what}") });
 }
 
 /// The name that a request is about.

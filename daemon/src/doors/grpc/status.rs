@@ -25,9 +25,18 @@ pub(super) fn unanswered(why: &Unanswered) -> Status {
         Unanswered::Ending => Code::Unavailable,
         Unanswered::OutOfTurn => Code::Internal,
         Unanswered::Refused(refusal) => match refusal {
-            Refusal::NameTaken { .. } | Refusal::RunTaken { .. } => Code::AlreadyExists,
-            Refusal::NoSuchRun(_) => Code::NotFound,
-            Refusal::TooManyRuns { .. } => Code::ResourceExhausted,
+            Refusal::NameTaken { .. } | Refusal::RunTaken { .. } | Refusal::NameOfUnit(_) => {
+                Code::AlreadyExists
+            }
+            Refusal::NoSuchRun(_) | Refusal::NoSuchUnit(_) => Code::NotFound,
+            Refusal::TooManyRuns { .. } | Refusal::StartLimit { .. } => Code::ResourceExhausted,
+            Refusal::NotDead { .. }
+            | Refusal::NotRunning { .. }
+            | Refusal::NoMainProcess(_)
+            | Refusal::NothingToReload(_)
+            | Refusal::ReloadFailed { .. }
+            | Refusal::StartFailed { .. } => Code::FailedPrecondition,
+            Refusal::Superseded { .. } => Code::Aborted,
             Refusal::DeadlinePassed => Code::DeadlineExceeded,
             Refusal::ShuttingDown => Code::Unavailable,
             Refusal::NoSuchSignal(_) => return invalid("signal", why),

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Action, Core, Now, no_such_run};
+use super::{Action, Core, Now, Waited, no_such_run};
 use crate::{
-    Leftovers, Name, Origin, RunId, StartFailure,
-    order::{Answer, Refusal, StopHow, Target, Ticket},
-    run::{End, FIRST_KILL_PAUSE, LONGEST_KILL_PAUSE, SIGTERM, Stage},
+    Leftovers, Name, Origin, Refusal, RunId, StartFailure,
+    order::{Answer, StopHow, Target, Ticket},
+    run::{End, FIRST_KILL_PAUSE, LONGEST_KILL_PAUSE, Run, Stage},
+    signal::{SIGKILL, SIGTERM},
+    unit::{KillMode, START_STAGE_DEADLINE},
 };
-
-/// The largest signal number (signal(7), SIGRTMAX).
-const LARGEST_SIGNAL: i32 = 64;
-/// The wire's START_STAGE_DEADLINE.
-const START_STAGE_DEADLINE: i32 = 302;
 
 /// The end of everything, once ordered; nothing is started any more.
 #[derive(Debug)]
@@ -32,11 +29,6 @@ impl Core {
         origin: &Origin,
         actions: &mut Vec<Action>,
     ) -> Result<(RunId, Name), Refusal> {
-        if let StopHow::Signal(signal) = how
-            && !(1..=LARGEST_SIGNAL).contains(&signal)
-        {
-            return Err(Refusal::NoSuchSignal(signal));
-        }
         let found = self.find(target).ok_or_else(|| no_such_run(target))?;
         if found.ended.is_none() {
             self.end(now, found.run, how, origin, actions);
@@ -45,37 +37,52 @@ impl Core {
     }
 
     /// Orders a run's end, or makes an end that is ordered harder.
-    fn end(&mut self, now: Now, id: RunId, how: StopHow, by: &Origin, actions: &mut Vec<Action>) {
+    pub(super) fn end(
+        &mut self,
+        now: Now,
+        id: RunId,
+        how: StopHow,
+        by: &Origin,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.exit.is_none() && run.stage != Stage::Settling {
             run.stopped_by.get_or_insert_with(|| by.clone());
         }
-        let patience = now.monotonic.saturating_add(self.limits.stop_timeout);
-        match (&run.stage, how) {
-            (Stage::Settling, StopHow::Signal(_) | StopHow::Kill) => {}
-            (Stage::Starting | Stage::Running | Stage::Clearing, StopHow::Kill) => {
-                self.kill(now, id, actions);
+        let signal = match how {
+            StopHow::Usual => run.usual_signal(),
+            StopHow::Signal(signal) => signal,
+            StopHow::Kill => {
+                if let Some(belonging) = &mut run.unit {
+                    belonging.entirely = true;
+                }
+                if run.stage != Stage::Settling {
+                    self.kill(now, id, actions);
+                }
+                return;
             }
-            (Stage::Starting, StopHow::Signal(signal)) => match run.end {
-                End::Unwanted => {
-                    run.end = End::Pending(signal);
-                    let at = run.timer.map_or(patience, |start| start.min(patience));
-                    self.arm(id, at);
-                }
-                End::Pending(_) => run.end = End::Pending(signal),
-                End::Asked(_) | End::Killed(_) => {}
-            },
-            (Stage::Running | Stage::Clearing, StopHow::Signal(signal)) => match run.end {
-                End::Unwanted | End::Pending(_) => {
-                    self.ask(now, id, signal, self.limits.stop_timeout, actions);
-                }
-                // The deadline stands: asking again must not put the end off.
-                End::Asked(_) => {
-                    run.end = End::Asked(signal);
-                    actions.push(Action::Signal { run: id, signal });
-                }
-                End::Killed(_) => actions.push(Action::Signal { run: id, signal }),
-            },
+        };
+        let patience = run.patience(self.limits.stop_timeout);
+        match (&run.stage, run.end) {
+            (Stage::Settling, _) | (Stage::Starting, End::Asked(_) | End::Killed(_)) => {}
+            (Stage::Starting, End::Unwanted) => {
+                run.end = End::Pending(signal);
+                let patience = now.monotonic.saturating_add(patience);
+                let at = run.timer.map_or(patience, |start| start.min(patience));
+                self.arm(id, at);
+            }
+            (Stage::Starting, End::Pending(_)) => run.end = End::Pending(signal),
+            (Stage::Running | Stage::Clearing, End::Unwanted | End::Pending(_)) => {
+                self.ask(now, id, signal, patience, actions);
+            }
+            // The deadline stands: asking again must not put the end off.
+            (Stage::Running | Stage::Clearing, End::Asked(_)) => {
+                run.end = End::Asked(signal);
+                self.reach(now, id, signal, actions);
+            }
+            (Stage::Running | Stage::Clearing, End::Killed(_)) => {
+                self.reach(now, id, signal, actions);
+            }
         }
     }
 
@@ -89,12 +96,54 @@ impl Core {
     ) {
         if let Some(run) = self.runs.get_mut(&id) {
             run.end = End::Asked(signal);
-            actions.push(Action::Signal { run: id, signal });
             self.arm(id, now.monotonic.saturating_add(patience));
+            self.reach(now, id, signal, actions);
         }
     }
 
+    /// Whom the end of this run reaches; the end of everything spares nobody.
+    pub(super) fn kill_mode(&self, run: &Run) -> KillMode {
+        match (run.kill_mode(), self.shut_down.is_some()) {
+            (KillMode::Process, true) => KillMode::Mixed,
+            (KillMode::None, true) => KillMode::ControlGroup,
+            (mode, _) => mode,
+        }
+    }
+
+    /// Whether what does not heed its signal is killed.
+    pub(super) fn final_kill(&self, run: &Run) -> bool {
+        run.final_kill() || self.shut_down.is_some()
+    }
+
+    /// Sends a signal to those whom the end of the run reaches.
+    pub(super) fn reach(&mut self, now: Now, id: RunId, signal: i32, actions: &mut Vec<Action>) {
+        let Some(run) = self.runs.get(&id) else { return };
+        match (self.kill_mode(run), run.exit.is_some()) {
+            (KillMode::ControlGroup, _) => actions.push(Action::Signal { run: id, signal }),
+            (KillMode::Mixed | KillMode::Process, false) => {
+                actions.push(Action::SignalMain { run: id, signal });
+            }
+            (KillMode::Mixed | KillMode::Process, true) => {}
+            (KillMode::None, _) => self.let_go(now, id, actions),
+        }
+    }
+
+    /// What is left of a run is left alive.
+    pub(super) fn let_go(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if run.exit.is_none() || !run.empty {
+            run.leftovers = Leftovers::Left;
+        }
+        self.settle(now, id, actions);
+    }
+
     pub(super) fn kill(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        actions.push(Action::Kill { run: id });
+        self.killed(now, id);
+    }
+
+    /// A run has been killed; it will be again, where something is left.
+    fn killed(&mut self, now: Now, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let pause = match run.end {
             End::Killed(pause) => pause.saturating_mul(2).min(LONGEST_KILL_PAUSE),
@@ -104,12 +153,26 @@ impl Core {
         if run.stage == Stage::Clearing {
             run.leftovers = Leftovers::Killed;
         }
-        actions.push(Action::Kill { run: id });
         self.arm(id, now.monotonic.saturating_add(pause));
     }
 
     pub(super) fn caller_gone(&mut self, now: Now, ticket: Ticket, actions: &mut Vec<Action>) {
-        let Some(id) = self.close(ticket) else { return };
+        let id = match self.close(ticket) {
+            None => return,
+            Some(Waited::Run(id)) => id,
+            Some(Waited::End(id)) => {
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.watchers.retain(|watcher| *watcher != ticket);
+                }
+                return;
+            }
+            Some(Waited::Unit(name)) => {
+                if let Some(unit) = self.units.get_mut(&name) {
+                    unit.forget_ticket(ticket);
+                }
+                return;
+            }
+        };
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.callers.retain(|caller| *caller != ticket);
         if run.callers.is_empty() {
@@ -130,12 +193,14 @@ impl Core {
         let shut_down =
             self.shut_down.get_or_insert_with(|| ShutDown { tickets: Vec::new(), bound });
         shut_down.tickets.push(ticket);
-        self.end_all(now, StopHow::Signal(SIGTERM), origin, actions);
+        self.end_all(now, StopHow::Usual, origin, actions);
         self.answer_shut_down(actions);
     }
 
     fn end_all(&mut self, now: Now, how: StopHow, by: &Origin, actions: &mut Vec<Action>) {
-        let ids: Vec<RunId> = self.runs.keys().copied().collect();
+        self.stop_units(now, how, by, actions);
+        let plain = self.runs.iter().filter(|(_, run)| run.unit.is_none());
+        let ids: Vec<RunId> = plain.map(|(id, _)| *id).collect();
         for id in ids {
             self.end(now, id, how, by, actions);
         }
@@ -159,6 +224,7 @@ impl Core {
         for id in runs {
             self.out_of_time(now, id, actions);
         }
+        self.units_out_of_time(now, actions);
         let calls: Vec<Ticket> = self
             .call_deadlines
             .iter()
@@ -179,9 +245,37 @@ impl Core {
 
     /// A start that hangs, a signal that was not heard, a kill that left something.
     fn out_of_time(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if run.stage == Stage::Starting {
+            self.start_out_of_time(now, id, actions);
+            return;
+        }
+        let main_lives = run.exit.is_none();
+        let (mode, kills) = (self.kill_mode(run), self.final_kill(run));
+        let first = match run.end {
+            End::Killed(_) => false,
+            End::Unwanted | End::Pending(_) | End::Asked(_) => true,
+        };
+        if first {
+            self.unit_not_heard(id, main_lives);
+        }
+        if first && !kills {
+            self.let_go(now, id, actions);
+        } else if mode == KillMode::Process && main_lives {
+            self.kill_main(now, id, actions);
+        } else {
+            self.kill(now, id, actions);
+        }
+    }
+
+    fn kill_main(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        actions.push(Action::SignalMain { run: id, signal: SIGKILL });
+        self.killed(now, id);
+    }
+
+    fn start_out_of_time(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let starting = run.stage == Stage::Starting;
-        if starting && run.end == End::Unwanted {
+        if run.end == End::Unwanted {
             let bound = self.limits.start_timeout;
             run.failure = Some(StartFailure {
                 stage: START_STAGE_DEADLINE,
@@ -191,7 +285,7 @@ impl Core {
                 ),
             });
         }
-        let forgotten = starting && run.exit.is_some();
+        let forgotten = run.exit.is_some();
         self.kill(now, id, actions);
         if forgotten {
             // The spawner has nobody left to tell about.

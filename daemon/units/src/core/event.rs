@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     Account, ExitRecord, Origin, ProcessExit, RunId, StartFailure,
-    order::{Answer, Command, Execution, Ticket},
+    order::{Answer, Command, Execution, Ticket, Whom},
+    unit::{Change, Role, UnitResult, UnitSpec},
 };
 
 /// The time, read by the shell.
@@ -90,6 +91,18 @@ pub enum Event {
         /// What was counted.
         account: Account,
     },
+    /// The run's program says that it is ready (`READY=1` of sd_notify(3)).
+    Ready {
+        /// The run.
+        run: RunId,
+    },
+    /// The run's program says something about itself (`STATUS=` of sd_notify(3)).
+    Notified {
+        /// The run.
+        run: RunId,
+        /// What; of a long text the beginning is kept.
+        status: String,
+    },
     /// Time has passed.
     Tick,
 }
@@ -104,12 +117,43 @@ pub enum Action {
         /// Who ordered it.
         origin: Origin,
     },
+    /// Make the process of a unit's run; [`Event::Spawned`] or [`Event::SpawnFailed`] follows.
+    SpawnUnit {
+        /// The run.
+        run: RunId,
+        /// The unit.
+        spec: Arc<UnitSpec>,
+        /// Which of its commands.
+        role: Role,
+        /// The main process of the unit's program; 0 where there is none.
+        main_pid: i32,
+        /// What came of the last start, for commands on stop.
+        result: Option<UnitResult>,
+        /// Who ordered it.
+        origin: Origin,
+    },
     /// Send a signal to all processes of the run, and SIGCONT after it.
     Signal {
         /// The run.
         run: RunId,
         /// The signal.
         signal: i32,
+    },
+    /// Send a signal to the main process of the run, and SIGCONT after it.
+    SignalMain {
+        /// The run.
+        run: RunId,
+        /// The signal; SIGKILL where only the main process is to be killed.
+        signal: i32,
+    },
+    /// Send exactly this signal, and nothing after it.
+    Deliver {
+        /// The run.
+        run: RunId,
+        /// The signal.
+        signal: i32,
+        /// Whom it reaches.
+        whom: Whom,
     },
     /// Kill all processes of the run.
     Kill {
@@ -135,6 +179,8 @@ pub enum Action {
         /// Its end.
         record: Arc<ExitRecord>,
     },
+    /// Tell whoever watches that the state of a unit has changed.
+    Tell(Arc<Change>),
     /// Answer a caller.
     Reply(Ticket, Answer),
 }

@@ -6,7 +6,9 @@ use super::{Action, Core, Now, started};
 use crate::{
     Account, Leftovers, Origin, ProcessExit, RunId, StartFailure,
     order::Answer,
-    run::{End, Run, SIGTERM, Stage},
+    run::{End, Run, Stage},
+    signal::SIGTERM,
+    unit::KillMode,
 };
 
 impl Core {
@@ -46,15 +48,17 @@ impl Core {
         for ticket in &run.callers {
             actions.extend(started(&run.identity, pid).map(|it| Action::Reply(*ticket, it)));
         }
-        let exited = run.exit.is_some();
-        match run.end {
+        let (exited, end) = (run.exit.is_some(), run.end);
+        if let End::Pending(signal) = end {
+            run.end = End::Asked(signal);
+        }
+        self.note_pid(id, pid);
+        match end {
             End::Unwanted => self.disarm(id),
-            End::Pending(signal) => {
-                run.end = End::Asked(signal);
-                actions.push(Action::Signal { run: id, signal });
-            }
+            End::Pending(signal) => self.reach(now, id, signal, actions),
             End::Asked(_) | End::Killed(_) => self.kill(now, id, actions),
         }
+        self.unit_executed(now, id, pid, actions);
         if exited {
             self.clear(now, id, actions);
         }
@@ -99,17 +103,41 @@ impl Core {
 
     /// The main process has ended: what it left behind is to end too.
     pub(super) fn clear(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        self.unit_main_ended(now, id, actions);
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.stage != Stage::Settling) else {
+            return;
+        };
         run.stage = Stage::Clearing;
         if run.empty {
             self.settle(now, id, actions);
             return;
         }
+        let Some(run) = self.runs.get(&id) else { return };
+        match (self.kill_mode(run), self.final_kill(run)) {
+            (KillMode::ControlGroup, _) => self.clear_all(now, id, actions),
+            (KillMode::Mixed, true) => self.clear_by_kill(now, id, actions),
+            (KillMode::Mixed, false) | (KillMode::Process | KillMode::None, _) => {
+                self.let_go(now, id, actions);
+            }
+        }
+    }
+
+    /// What is left behind is killed.
+    fn clear_by_kill(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        actions.push(Action::AwaitEmpty { run: id });
+        self.kill(now, id, actions);
+    }
+
+    /// What is left behind is asked to end.
+    fn clear_all(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
         actions.push(Action::AwaitEmpty { run: id });
         match run.end {
             End::Unwanted | End::Pending(_) => {
                 run.leftovers = Leftovers::Terminated;
-                self.ask(now, id, SIGTERM, self.limits.leftover_timeout, actions);
+                let patience = run.patience(self.limits.leftover_timeout);
+                let signal = run.usual_signal();
+                self.ask(now, id, signal, patience, actions);
             }
             End::Asked(SIGTERM) | End::Killed(_) => {}
             // A shell's background jobs, for one, ignore SIGINT. The deadline stands.
@@ -128,7 +156,7 @@ impl Core {
     }
 
     /// No process is left: everything that can be known is asked for.
-    fn settle(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+    pub(super) fn settle(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
         self.disarm(id);
         if let Some(run) = self.runs.get_mut(&id) {
             run.stage = Stage::Settling;
@@ -138,19 +166,30 @@ impl Core {
         }
     }
 
-    pub(super) fn settled(&mut self, id: RunId, account: Account, actions: &mut Vec<Action>) {
+    pub(super) fn settled(
+        &mut self,
+        now: Now,
+        id: RunId,
+        account: Account,
+        actions: &mut Vec<Action>,
+    ) {
         if self.runs.get(&id).is_none_or(|run| run.stage != Stage::Settling) {
             return;
         }
-        let Some(run) = self.runs.remove(&id) else { return };
+        let Some(run) = self.remove(id) else { return };
         let record = Arc::new(run.record(account));
-        self.free(&run.identity.name, id);
-        for ticket in run.callers {
+        for ticket in run.callers.into_iter().chain(run.watchers) {
             self.close(ticket);
             actions.push(Action::Reply(ticket, Answer::Ended(Arc::clone(&record))));
         }
-        self.ended.push(run.identity, Arc::clone(&record));
-        actions.push(Action::Release { run: id, record });
+        let role = run.unit.map(|belonging| belonging.role);
+        let ended = if role.is_some() { &mut self.ended_of_units } else { &mut self.ended };
+        ended.push(run.identity, Arc::clone(&record));
+        actions.push(Action::Release { run: id, record: Arc::clone(&record) });
+        match role {
+            Some(role) => self.unit_run_over(now, role, &record, actions),
+            None => self.free(&record.name, id),
+        }
         self.answer_shut_down(actions);
     }
 }

@@ -7,11 +7,18 @@
 //!   runs, which are as they are, may share one, and it is free when the last of them is over;
 //! - every ticket is answered to its end exactly once;
 //! - a run whose end is ordered has a deadline until no process of it is left, and none after that.
+//!
+//! Units are a layer above runs: they order runs, and are told what becomes of them (`crate::unit` has their
+//! theory). A unit's name is its own from its first start until it is forgotten.
 
+mod asking;
 mod ended;
 mod ending;
 mod event;
+mod finding;
 mod life;
+mod registry;
+mod units;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,9 +27,10 @@ use std::{
 };
 
 use crate::{
-    ExitRecord, Name, Origin, RunId,
-    order::{Answer, Command, Execution, Found, Order, Refusal, Target, Ticket},
+    Name, Origin, Refusal, RunId,
+    order::{Answer, Command, Execution, Order, Target, Ticket},
     run::{Identity, Run},
+    unit::{Draw, Unit},
 };
 use ended::Ended;
 use ending::ShutDown;
@@ -35,14 +43,32 @@ pub struct Core {
     /// In the order of their ids, so that the same events always lead to the same actions.
     runs: BTreeMap<RunId, Run>,
     names: HashMap<Name, Vec<RunId>>,
+    /// The runs whose main processes have, or had, these pids.
+    pids: BTreeSet<(i32, RunId)>,
     timers: BTreeSet<(Duration, RunId)>,
-    /// Who waits for which run, and until when.
-    tickets: HashMap<Ticket, (RunId, Option<Duration>)>,
+    units: HashMap<Name, Box<Unit>>,
+    unit_timers: BTreeSet<(Duration, Name)>,
+    draw: Draw,
+    /// Who waits for what, and until when.
+    tickets: HashMap<Ticket, (Waited, Option<Duration>)>,
     call_deadlines: BTreeSet<(Duration, Ticket)>,
     ended: Ended,
+    /// Apart, so that a unit that is always started again drives out nobody else's.
+    ended_of_units: Ended,
     total: u64,
     /// The end of everything, once that is ordered.
     shut_down: Option<ShutDown>,
+}
+
+/// What somebody waits for.
+#[derive(Debug)]
+enum Waited {
+    /// A run's beginning and end, as its caller.
+    Run(RunId),
+    /// A run's end.
+    End(RunId),
+    /// Something of a unit.
+    Unit(Name),
 }
 
 impl Core {
@@ -51,24 +77,39 @@ impl Core {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            units: HashMap::new(),
+            unit_timers: BTreeSet::new(),
+            draw: Draw::default(),
             runs: BTreeMap::new(),
             names: HashMap::new(),
+            pids: BTreeSet::new(),
             timers: BTreeSet::new(),
             tickets: HashMap::new(),
             call_deadlines: BTreeSet::new(),
             ended: Ended::default(),
+            ended_of_units: Ended::default(),
             total: 0,
             shut_down: None,
         }
+    }
+
+    /// The same core, with chance of its own: the ids of the runs that it makes for units, and what chance
+    /// adds to their pauses, follow from this seed alone. Two cores must have different ones, or their runs
+    /// have the same ids.
+    #[must_use]
+    pub fn with_seed(mut self, seed: [u8; 16]) -> Self {
+        self.draw.seed = seed;
+        self
     }
 
     /// When [`Event::Tick`] is due next, on the monotonic clock; never where nothing waits.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let run = self.timers.first().map(|(at, _)| *at);
+        let unit = self.unit_timers.first().map(|(at, _)| *at);
         let call = self.call_deadlines.first().map(|(at, _)| *at);
         let bound = self.shut_down.as_ref().and_then(|shut_down| shut_down.bound);
-        [run, call, bound].into_iter().flatten().min()
+        [run, unit, call, bound].into_iter().flatten().min()
     }
 
     /// The transition: what happened goes in, what is to be done comes out.
@@ -88,7 +129,9 @@ impl Core {
                 self.main_exited(now, run, exit, empty, actions);
             }
             Event::Emptied { run } => self.emptied(now, run, actions),
-            Event::Settled { run, account } => self.settled(run, account, actions),
+            Event::Settled { run, account } => self.settled(now, run, account, actions),
+            Event::Ready { run } => self.unit_ready(now, run, actions),
+            Event::Notified { run, status } => self.unit_notified(run, &status),
             Event::Tick => self.tick(now, actions),
         }
     }
@@ -99,27 +142,58 @@ impl Core {
             actions.push(Action::Reply(ticket, Answer::Refused(Refusal::DeadlinePassed)));
             return;
         }
+        let answer = self.obey(now, (ticket, deadline), order, origin, actions);
+        if let Some(answer) = answer.unwrap_or_else(|refusal| Some(Answer::Refused(refusal))) {
+            actions.push(Action::Reply(ticket, answer));
+        }
+    }
+
+    /// Carries out an order; the answer, unless it is given already or comes later.
+    fn obey(
+        &mut self,
+        now: Now,
+        waiting: (Ticket, Option<Duration>),
+        order: Order,
+        origin: Origin,
+        actions: &mut Vec<Action>,
+    ) -> Result<Option<Answer>, Refusal> {
         let answer = match order {
             Order::Execute(execution) => {
-                let waiting = (ticket, deadline);
-                match self.execute(now, waiting, execution, origin, actions) {
-                    Ok(()) => return,
-                    Err(refusal) => Answer::Refused(refusal),
-                }
+                self.execute(now, waiting, execution, origin, actions)?;
+                return Ok(None);
             }
-            Order::Stop { target, how } => self
-                .stop(now, &target, how, &origin, actions)
-                .map_or_else(Answer::Refused, |(run, name)| Answer::Stopping { run, name }),
-            Order::Find(target) => self
-                .find(&target)
-                .map_or_else(|| Answer::Refused(no_such_run(&target)), Answer::Found),
-            Order::Count => Answer::Counted { live: self.runs.len(), total: self.total },
+            Order::Start { spec, run } => {
+                self.bring_up(now, waiting, (spec, false, run), origin, actions)?;
+                return Ok(None);
+            }
+            Order::Restart { spec } => {
+                self.bring_up(now, waiting, (spec, true, None), origin, actions)?;
+                return Ok(None);
+            }
+            Order::Reload { name } => {
+                self.reload(now, waiting, &name, origin, actions)?;
+                return Ok(None);
+            }
             Order::ShutDown => {
-                self.shut_down(now, ticket, &origin, actions);
-                return;
+                self.shut_down(now, waiting.0, &origin, actions);
+                return Ok(None);
             }
+            Order::Stop { target, how } => {
+                return self.stop_target(now, waiting, (&target, how), &origin, actions);
+            }
+            Order::Wait { target } => return self.wait_for_end(now, waiting, &target, actions),
+            Order::Signal { target, signal, whom } => {
+                self.signal(&target, signal, whom, actions)?
+            }
+            Order::Find(target) => {
+                Answer::Found(self.find(&target).ok_or_else(|| no_such_run(&target))?)
+            }
+            Order::Count => Answer::Counted { live: self.runs.len(), total: self.total },
+            Order::List => self.list(now),
+            Order::Inspect { name } => self.inspect(now, &name)?,
+            Order::Forget { which } => self.forget(which)?,
         };
-        actions.push(Action::Reply(ticket, answer));
+        Ok(Some(answer))
     }
 
     /// Makes a run, or joins the one that has this id.
@@ -134,7 +208,7 @@ impl Core {
         let identity = Identity::of(&execution);
         let id = identity.run;
         if let Some(run) = self.runs.get(&id) {
-            if !run.identity.is_same(&identity) {
+            if run.unit.is_some() || !run.identity.is_same(&identity) {
                 return Err(Refusal::RunTaken { run: id });
             }
             actions.extend(started(&run.identity, run.pid).map(|it| Action::Reply(ticket, it)));
@@ -149,8 +223,14 @@ impl Core {
             actions.push(Action::Reply(ticket, Answer::Ended(Arc::clone(record))));
             return Ok(());
         }
+        if self.ended_of_units.get(id).is_some() {
+            return Err(Refusal::RunTaken { run: id });
+        }
         if self.shut_down.is_some() {
             return Err(Refusal::ShuttingDown);
+        }
+        if self.units.contains_key(&identity.name) {
+            return Err(Refusal::NameOfUnit(identity.name));
         }
         if let Some(holder) = self.holder(&identity.name) {
             return Err(Refusal::NameTaken { name: identity.name, holder });
@@ -165,100 +245,11 @@ impl Core {
         self.arm(id, now.monotonic.saturating_add(self.limits.start_timeout));
         Ok(())
     }
-
-    fn add(&mut self, run: Run) {
-        self.total = self.total.saturating_add(1);
-        let id = run.identity.run;
-        self.names.entry(run.identity.name.clone()).or_default().push(id);
-        self.runs.insert(id, run);
-    }
-
-    /// The live run of this name.
-    fn holder(&self, name: &Name) -> Option<RunId> {
-        self.names.get(name).and_then(|holders| holders.last()).copied()
-    }
-
-    fn free(&mut self, name: &Name, id: RunId) {
-        if let Some(holders) = self.names.get_mut(name) {
-            holders.retain(|holder| *holder != id);
-            if holders.is_empty() {
-                self.names.remove(name);
-            }
-        }
-    }
-
-    fn wait(&mut self, ticket: Ticket, id: RunId, deadline: Option<Duration>) {
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.callers.push(ticket);
-            self.tickets.insert(ticket, (id, deadline));
-            self.call_deadlines.extend(deadline.map(|at| (at, ticket)));
-        }
-    }
-
-    /// Forgets a ticket; the run that it waited for.
-    fn close(&mut self, ticket: Ticket) -> Option<RunId> {
-        let (id, deadline) = self.tickets.remove(&ticket)?;
-        if let Some(at) = deadline {
-            self.call_deadlines.remove(&(at, ticket));
-        }
-        Some(id)
-    }
-
-    fn find(&self, target: &Target) -> Option<Found> {
-        let live = match target {
-            Target::Run(id) => self.runs.get(id),
-            Target::Name(name) => self.holder(name).and_then(|id| self.runs.get(&id)),
-            // A main process that lives is the only one with its pid.
-            Target::Pid(pid) => self
-                .runs
-                .values()
-                .filter(|run| run.pid == *pid && run.pid != 0)
-                .max_by_key(|run| (run.exit.is_none(), run.started_at)),
-        };
-        // A pid whose process has ended may have been another run's since.
-        let by_pid = matches!(target, Target::Pid(_));
-        let ended = self.ended.find(target).filter(|(_, record)| {
-            live.is_none_or(|run| {
-                by_pid && run.exit.is_some() && run.started_at < record.started_at
-            })
-        });
-        match (ended, live) {
-            (Some((identity, record)), _) => {
-                Some(found(identity, record.pid, Some(Arc::clone(record))))
-            }
-            (None, Some(run)) => Some(found(&run.identity, run.pid, None)),
-            (None, None) => None,
-        }
-    }
-
-    fn arm(&mut self, id: RunId, at: Duration) {
-        self.disarm(id);
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.timer = Some(at);
-            self.timers.insert((at, id));
-        }
-    }
-
-    fn disarm(&mut self, id: RunId) {
-        if let Some(at) = self.runs.get_mut(&id).and_then(|run| run.timer.take()) {
-            self.timers.remove(&(at, id));
-        }
-    }
 }
 
 /// What is said of a run whose program has been executed.
 fn started(identity: &Identity, pid: i32) -> Option<Answer> {
     (pid != 0).then(|| Answer::Started { run: identity.run, name: identity.name.clone(), pid })
-}
-
-fn found(identity: &Identity, pid: i32, ended: Option<Arc<ExitRecord>>) -> Found {
-    Found {
-        run: identity.run,
-        name: identity.name.clone(),
-        anonymous: identity.anonymous,
-        pid,
-        ended,
-    }
 }
 
 fn no_such_run(target: &Target) -> Refusal {

@@ -1,6 +1,6 @@
 //! Runs, people and ends, made from small numbers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use units::{Argv, Cause, Door, Execution, Limits, Name, Origin, ProcessExit, ProcessUsage, RunId};
 
@@ -36,6 +36,7 @@ pub(crate) fn execution(number: u8, name_end: u8, words: u8) -> Execution {
         program: b"/bin/program".to_vec(),
         argv,
         comment: String::new(),
+        setting: Arc::default(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the judge knows of one run and of one caller.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use units::{Cause, ExitRecord, Name, Origin, ProcessExit, RunId, StartFailure};
+use units::{
+    Cause, ExitRecord, Leftovers, Name, Origin, ProcessExit, Role, RunId, StartFailure, UnitSpec,
+};
 
 /// A live run, as the events and actions so far tell.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Known {
     pub(crate) unwanted_since: Option<Duration>,
     pub(crate) killed_at: Option<Duration>,
     pub(crate) settling: bool,
+    /// Its unit and what it is for that, if it is a unit's.
+    pub(crate) unit: Option<(Arc<UnitSpec>, Role)>,
 }
 
 impl Known {
@@ -43,7 +47,23 @@ impl Known {
             unwanted_since: None,
             killed_at: None,
             settling: false,
+            unit: None,
         }
+    }
+
+    /// Whether it is the run of a unit's program.
+    pub(crate) fn is_program(&self) -> bool {
+        self.unit.as_ref().is_some_and(|(_, role)| *role == Role::Main)
+    }
+
+    /// Whether the end of its main process would be heard now.
+    pub(crate) fn heard(&self) -> bool {
+        !self.starting && !self.settling && self.exit.is_none()
+    }
+
+    /// How long its signal has.
+    pub(crate) fn patience(&self, others: Duration) -> Duration {
+        self.unit.as_ref().map_or(others, |(spec, _)| spec.stop.timeout)
     }
 
     /// Somebody orders its end.
@@ -61,7 +81,10 @@ impl Known {
     pub(crate) fn check(&self, run: RunId, record: &ExitRecord) {
         assert_eq!((record.run, &record.name), (run, &self.name));
         assert_eq!(record.started_by, self.started_by);
-        assert_eq!(record.stopped_by, self.stopped_by, "{self:?}");
+        if self.unit.is_none() {
+            assert_eq!(record.stopped_by, self.stopped_by, "{self:?}");
+            assert_eq!((record.restarts, record.leftovers == Leftovers::Left), (0, false));
+        }
         assert_eq!(record.pid, self.pid.unwrap_or(0), "{self:?}");
         if let Some(exit) = &self.exit {
             assert_eq!((record.ended_at, record.usage), (exit.at, exit.usage));
@@ -70,17 +93,22 @@ impl Known {
             assert_eq!(record.started_at, 0, "no program was executed");
         }
         assert!(record.ended_at >= record.started_at, "{record:?}");
+        let late = matches!(&record.cause, Cause::Failed(failure) if failure.stage == 302);
         match (&self.failure, &self.exit) {
-            _ if self.late => {
-                assert!(matches!(&record.cause, Cause::Failed(failure) if failure.stage == 302));
-            }
+            // Whether a unit wanted its end before it was late is not to be seen.
+            _ if self.late && self.unit.is_none() => assert!(late),
+            _ if self.late && late => {}
             (Some(failure), _) => assert_eq!(record.cause, Cause::Failed(failure.clone())),
             (None, Some(_)) if self.inherited && self.stopped_by.is_some() => {
                 assert!(matches!(record.cause, Cause::Lost(_)), "{record:?}");
             }
             (None, Some(exit)) => assert_eq!(record.cause, exit.cause),
             (None, None) => {
-                assert!(self.inherited, "the exit of a run of our own was never seen: {self:?}");
+                let left = record.leftovers == Leftovers::Left;
+                assert!(
+                    self.inherited || left,
+                    "the exit of a run of our own was never seen: {self:?}"
+                );
                 assert!(matches!(record.cause, Cause::Lost(_)), "{record:?}");
             }
         }
@@ -90,10 +118,12 @@ impl Known {
 /// What somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// The beginning and the end of this run, until then.
-    Execute(RunId, Option<Duration>),
+    /// The beginning and the end of this run.
+    Execute(RunId),
     /// The end of everything.
     ShutDown,
+    /// That a unit is up.
+    Up,
     /// One answer.
     Other,
 }
@@ -102,6 +132,8 @@ pub(crate) enum Asked {
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) asked: Asked,
+    /// Until when.
+    pub(crate) until: Option<Duration>,
     pub(crate) told_started: bool,
     pub(crate) done: bool,
 }

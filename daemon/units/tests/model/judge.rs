@@ -2,12 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use units::{Action, Answer, Core, Event, Limits, Now, Order, Origin, Refusal, RunId, Ticket};
+use units::{
+    Action, Answer, Command, Core, Event, Execution, Limits, Now, Order, Origin, Refusal, Role,
+    RunId, Ticket, UnitSpec,
+};
 
-use super::facts::{Asked, Caller, Known};
+use super::{
+    facts::{Asked, Caller, Known},
+    units::Units,
+};
 
 /// Between two kills never passes more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -18,6 +25,9 @@ pub(crate) struct Judge {
     limits: Limits,
     pub(crate) live: BTreeMap<RunId, Known>,
     over: BTreeSet<RunId>,
+    pub(crate) units: Units,
+    /// Somebody has a signal sent, from which nothing follows.
+    delivers: bool,
     callers: BTreeMap<Ticket, Caller>,
     shut_down: Option<Duration>,
 }
@@ -29,6 +39,8 @@ impl Judge {
             limits,
             live: BTreeMap::new(),
             over: BTreeSet::new(),
+            units: Units::default(),
+            delivers: false,
             callers: BTreeMap::new(),
             shut_down: None,
         }
@@ -44,29 +56,21 @@ impl Judge {
     pub(crate) fn step(&mut self, core: &mut Core, now: Now, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         core.step(now, event.clone(), &mut actions);
+        self.units.before(now.monotonic, &event, &self.live);
         let origin = self.before(now.monotonic, &event);
         for action in &actions {
             self.action(now.monotonic, &origin, action);
         }
         self.deadlines(core, now.monotonic, event == Event::Tick);
+        self.units.after(core, now, &event, &self.live);
         actions
     }
 
     fn before(&mut self, now: Duration, event: &Event) -> Origin {
+        self.delivers = false;
         match event {
             Event::Command(ticket, command) => {
-                let asked = match &command.order {
-                    Order::Execute(execution) => Asked::Execute(execution.run, command.deadline),
-                    Order::ShutDown => Asked::ShutDown,
-                    Order::Stop { .. } | Order::Find(_) | Order::Count => Asked::Other,
-                };
-                let caller = Caller { asked, told_started: false, done: false };
-                assert!(self.callers.insert(*ticket, caller).is_none(), "a ticket is used twice");
-                let in_time = command.deadline.is_none_or(|at| at > now);
-                if asked == Asked::ShutDown && in_time {
-                    self.shut_down.get_or_insert(now);
-                    self.live.values_mut().for_each(|run| run.unwanted(now, &command.origin));
-                }
+                self.ordered(now, *ticket, command);
                 return command.origin.clone();
             }
             Event::CallerGone(ticket) => self.leaves(now, *ticket),
@@ -109,9 +113,32 @@ impl Judge {
                     }
                 }
             }
-            Event::Emptied { .. } | Event::Settled { .. } => {}
+            Event::Emptied { .. }
+            | Event::Settled { .. }
+            | Event::Ready { .. }
+            | Event::Notified { .. } => {}
         }
         Origin::daemon("")
+    }
+
+    fn ordered(&mut self, now: Duration, ticket: Ticket, command: &Command) {
+        let Command { origin, deadline: until, order } = command;
+        let asked = match order {
+            Order::Execute(execution) => Asked::Execute(execution.run),
+            Order::ShutDown => Asked::ShutDown,
+            Order::Start { .. } | Order::Restart { .. } => Asked::Up,
+            Order::Stop { .. } | Order::Reload { .. } | Order::Signal { .. } => Asked::Other,
+            Order::Wait { .. } | Order::List | Order::Inspect { .. } => Asked::Other,
+            Order::Forget { .. } | Order::Find(_) | Order::Count => Asked::Other,
+        };
+        let caller = Caller { asked, until: *until, told_started: false, done: false };
+        assert!(self.callers.insert(ticket, caller).is_none(), "a ticket is used twice");
+        if asked == Asked::ShutDown && until.is_none_or(|at| at > now) {
+            self.shut_down.get_or_insert(now);
+            let plain = self.live.values_mut().filter(|run| run.unit.is_none());
+            plain.for_each(|run| run.unwanted(now, origin));
+        }
+        self.delivers = matches!(order, Order::Signal { .. });
     }
 
     /// A caller waits no more; a run without any is unwanted.
@@ -119,11 +146,12 @@ impl Judge {
         let Some(caller) = self.callers.get_mut(&ticket).filter(|caller| !caller.done) else {
             return;
         };
-        let Asked::Execute(id, _) = caller.asked else { return };
+        if caller.asked == Asked::ShutDown {
+            return;
+        }
         caller.done = true;
-        let waited_for = |other: &Caller| {
-            !other.done && matches!(other.asked, Asked::Execute(other, _) if other == id)
-        };
+        let Asked::Execute(id) = caller.asked else { return };
+        let waited_for = |other: &Caller| !other.done && other.asked == Asked::Execute(id);
         if !self.callers.values().any(waited_for)
             && let Some(run) = self.live.get_mut(&id)
         {
@@ -137,15 +165,24 @@ impl Judge {
         match action {
             Action::Spawn { execution, origin: by } => {
                 assert_eq!(by, origin);
-                assert!(self.shut_down.is_none(), "nothing is started any more");
-                assert!(!self.over.contains(&execution.run), "a run id means one execution");
-                assert!(self.live.values().all(|run| run.name != execution.name), "one name");
-                let run = Known::new(execution.name.clone(), origin.clone(), now);
-                assert!(self.live.insert(execution.run, run).is_none(), "spawned twice");
-                assert!(self.live.len() <= self.limits.live_runs);
+                self.spawns(now, execution, origin);
+            }
+            Action::SpawnUnit { run, spec, role, main_pid, origin, .. } => {
+                self.spawns_unit(now, *run, (spec, *role), *main_pid, origin);
             }
             Action::Signal { run, .. } => {
-                assert!(self.live.get(run).is_some_and(|run| !run.settling), "{action:?}");
+                self.signals(now, *run).into_iter().for_each(|run| assert!(!run.starting));
+            }
+            Action::SignalMain { run, signal } => {
+                self.signals(now, *run).into_iter().for_each(|run| {
+                    assert!(!run.starting && run.exit.is_none(), "{action:?} of nobody");
+                    run.killed_at = (*signal == 9).then_some(now).or(run.killed_at);
+                });
+            }
+            Action::Deliver { run, .. } => {
+                assert!(self.delivers);
+                let run = self.live.get(run);
+                assert!(run.is_some_and(|run| !run.settling && !run.starting), "{action:?}");
             }
             Action::AwaitEmpty { run } => {
                 let run = self.live.get_mut(run).filter(|run| !run.settling);
@@ -156,8 +193,8 @@ impl Judge {
                 });
             }
             Action::Kill { run } => {
-                let run = self.live.get_mut(run).filter(|run| !run.settling);
-                assert!(run.is_some(), "{action:?} of nothing");
+                let delivers = self.delivers;
+                let run = self.signals(now, *run).filter(|_| !delivers);
                 run.into_iter().for_each(|run| run.killed_at = Some(now));
             }
             Action::Settle { run: id, record } => {
@@ -171,14 +208,54 @@ impl Judge {
             Action::Release { run: id, record } => {
                 let run = self.live.remove(id).filter(|run| run.settling);
                 assert!(run.is_some(), "released before it was settled, or twice");
-                run.into_iter().for_each(|run| run.check(*id, record));
+                run.into_iter().for_each(|run| {
+                    run.check(*id, record);
+                    run.unit.into_iter().for_each(|(_, role)| self.units.over(role, record));
+                });
                 self.over.insert(*id);
-                let waiting = self.unanswered();
-                let of_run = |asked| matches!(asked, Asked::Execute(other, _) if other == *id);
-                assert!(!waiting.iter().any(|(_, asked)| of_run(*asked)), "released before told");
+                let mut waiting = self.unanswered().into_iter();
+                assert!(!waiting.any(|(_, asked)| asked == Asked::Execute(*id)), "released first");
             }
+            Action::Tell(change) => self.units.told(now, change),
             Action::Reply(ticket, answer) => self.reply(now, origin, *ticket, answer),
         }
+    }
+
+    /// The run that a signal is sent to; one of a unit is to end then, if nobody has told of that before.
+    fn signals(&mut self, now: Duration, run: RunId) -> Option<&mut Known> {
+        let run = self.live.get_mut(&run).filter(|run| !run.settling);
+        assert!(run.is_some(), "a signal to nothing");
+        let run = run?;
+        if run.unit.is_some() && !self.delivers {
+            run.unwanted_since.get_or_insert(now);
+        }
+        Some(run)
+    }
+
+    fn spawns(&mut self, now: Duration, execution: &Execution, origin: &Origin) {
+        assert!(self.shut_down.is_none(), "nothing is started any more");
+        assert!(!self.over.contains(&execution.run), "a run id means one execution");
+        assert!(self.live.values().all(|run| run.name != execution.name), "one name");
+        assert!(!self.units.known.contains_key(&execution.name), "it is a unit's name");
+        let run = Known::new(execution.name.clone(), origin.clone(), now);
+        assert!(self.live.insert(execution.run, run).is_none(), "spawned twice");
+        assert!(self.live.len() <= self.limits.live_runs);
+    }
+
+    fn spawns_unit(
+        &mut self,
+        now: Duration,
+        id: RunId,
+        (spec, role): (&Arc<UnitSpec>, Role),
+        main_pid: i32,
+        by: &Origin,
+    ) {
+        assert!(!self.over.contains(&id), "a run id means one execution");
+        self.units.spawned(spec, role, (id, main_pid), &self.live);
+        let mut run = Known::new(spec.name.clone(), by.clone(), now);
+        run.unit = Some((Arc::clone(spec), role));
+        assert!(self.live.insert(id, run).is_none(), "spawned twice");
+        assert!(self.live.len() <= self.limits.live_runs);
     }
 
     fn reply(&mut self, now: Duration, origin: &Origin, ticket: Ticket, answer: &Answer) {
@@ -193,15 +270,19 @@ impl Judge {
         };
         assert!(!caller.done, "{answer:?} is one answer too many");
         caller.done = !matches!(answer, Answer::Started { .. });
+        self.units.answered(now, answer, &self.live);
         match (answer, caller.asked) {
-            (Answer::Started { run, pid, .. }, Asked::Execute(wanted, _)) => {
+            (Answer::Started { run, pid, .. }, Asked::Execute(wanted)) => {
                 assert_eq!(*run, wanted);
                 assert!(!std::mem::replace(&mut caller.told_started, true), "it starts once");
                 let known = self.live.get(run);
                 assert!(known.is_none_or(|run| run.pid == Some(*pid)));
             }
-            (Answer::Ended(record), Asked::Execute(wanted, _)) => assert_eq!(record.run, wanted),
-            (Answer::Refused(Refusal::NameTaken { name, holder }), Asked::Execute(..)) => {
+            (Answer::Ended(record), Asked::Execute(wanted)) => assert_eq!(record.run, wanted),
+            (
+                Answer::Refused(Refusal::NameTaken { name, holder }),
+                Asked::Execute(_) | Asked::Up,
+            ) => {
                 assert!(self.live.get(holder).is_some_and(|run| run.name == *name), "it is free");
             }
             (Answer::Counted { live, .. }, Asked::Other) => assert_eq!(*live, self.live.len()),
@@ -210,17 +291,22 @@ impl Judge {
                 assert_eq!(found.ended.is_none(), self.live.contains_key(&found.run));
             }
             (Answer::Stopping { run, .. }, Asked::Other) => {
-                let run = self.live.get_mut(run);
+                let run = self.live.get_mut(run).filter(|run| run.unit.is_none());
                 run.into_iter().for_each(|run| run.unwanted(now, origin));
             }
-            (Answer::Refused(_), Asked::Execute(..) | Asked::Other) => {}
+            (Answer::Up { .. }, Asked::Up) => {}
+            (Answer::Down { .. } | Answer::Reloaded { .. } | Answer::Ended(_), Asked::Other)
+            | (Answer::Signalled { .. } | Answer::Units(_) | Answer::Unit(_), Asked::Other)
+            | (Answer::Forgotten(_), Asked::Other)
+            | (Answer::Refused(_), Asked::Execute(_) | Asked::Up | Asked::Other) => {}
             (answer, asked) => unreachable!("{answer:?} to {asked:?}"),
         }
     }
 
     fn deadlines(&self, core: &Core, now: Duration, ticked: bool) {
         let next = core.next_deadline();
-        if self.live.is_empty() {
+        let waiting = self.callers.values().any(|caller| !caller.done);
+        if self.live.is_empty() && !self.units.waits() && !waiting {
             assert_eq!(next, None, "nothing is left that time could change");
         }
         assert!(!ticked || next.is_none_or(|at| at > now), "what was due is done");
@@ -234,15 +320,15 @@ impl Judge {
                 assert!(run.killed_at.is_some(), "{run:?} outlives the end of everything");
             }
             assert!(next.is_some(), "{run:?} is to end, and would be forgotten");
-            if ticked && since + self.limits.stop_timeout <= now {
+            if ticked && since + run.patience(self.limits.stop_timeout) <= now {
                 assert!(run.killed_at.is_some(), "{run:?} was asked in vain, and not killed");
             }
             let pause_over = run.killed_at.is_some_and(|at| at + LONGEST_PAUSE <= now);
             assert!(!ticked || !pause_over, "{run:?} was killed once, and then forgotten");
         }
         for caller in self.callers.values().filter(|caller| ticked && !caller.done) {
-            let Asked::Execute(_, Some(at)) = caller.asked else { continue };
-            assert!(at > now, "{caller:?} waits longer than he wished");
+            let bound = caller.until.filter(|_| caller.asked != Asked::ShutDown);
+            assert!(bound.is_none_or(|at| at > now), "{caller:?} waits longer than he wished");
         }
     }
 }

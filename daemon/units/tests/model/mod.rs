@@ -2,6 +2,8 @@
 
 mod facts;
 mod judge;
+pub(crate) mod specs;
+mod units;
 mod world;
 
 pub(crate) use judge::Judge;

@@ -3,12 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use units::{
-    Account, Action, Cause, Command, Core, Event, Execution, Limits, Now, Order, Origin, RunId,
-    StartFailure, Ticket,
+    Account, Action, Cause, Command, Core, Event, Execution, ExitRecord, KillMode, Kind, Leftovers,
+    Limits, Name, Now, Order, Origin, Role, RunId, StartFailure, StopHow, Target, Ticket, UnitSpec,
+    Whom,
 };
 
 use super::Judge;
@@ -44,6 +46,10 @@ pub(crate) struct Nature {
     pub(crate) spawner: Spawner,
     pub(crate) heeds_signals: bool,
     pub(crate) leaves: Leaves,
+    /// Whether it says that it is ready, perhaps before it is known to have been executed.
+    pub(crate) says_ready: bool,
+    /// Whether memory ran out while it ran.
+    pub(crate) out_of_memory: bool,
     /// How many kills it takes, as processes slip away where no cgroup holds them.
     pub(crate) kills: u8,
 }
@@ -58,6 +64,8 @@ struct Program {
     /// How often its end was asked for.
     awaited: usize,
     killed: u8,
+    /// Whose program or command it is.
+    unit: Option<(Arc<UnitSpec>, Role)>,
 }
 
 /// The machine, the core that runs it, and the judge.
@@ -128,6 +136,7 @@ impl World {
             rest: leaves,
             awaited: 0,
             killed: 0,
+            unit: None,
         };
         let empty = ended && !leaves;
         if self.inherited.insert(id) {
@@ -168,6 +177,19 @@ impl World {
         self.tell(event);
     }
 
+    /// What has happened is reported; where nothing has, a command ends well, or a oneshot's program.
+    pub(crate) fn goes_well(&mut self) {
+        if !self.pending.is_empty() {
+            return self.report(0, false);
+        }
+        let is_work = |program: &Program| {
+            let of_unit = program.unit.as_ref().filter(|_| program.main);
+            of_unit.is_some_and(|(spec, role)| *role != Role::Main || spec.kind != Kind::Service)
+        };
+        let run = self.programs.iter().find(|(_, it)| is_work(it)).map(|(run, _)| *run);
+        run.into_iter().for_each(|run| self.ends(run, Cause::Exited(0)));
+    }
+
     /// One of the main processes ends by itself.
     pub(crate) fn main_ends(&mut self, which: usize, status: u8) {
         let ids: Vec<RunId> =
@@ -178,10 +200,16 @@ impl World {
 
     /// Goes on until nothing is left; programs end by themselves, or only when they are made to.
     pub(crate) fn finish(&mut self, by_themselves: bool) {
-        if !by_themselves {
+        if by_themselves {
+            let names: Vec<Name> = self.judge.units.known.keys().cloned().collect();
+            for name in names {
+                let target = Target::Name(name);
+                self.order("the end", None, Order::Stop { target, how: StopHow::Usual });
+            }
+        } else {
             self.order("the end", None, Order::ShutDown);
         }
-        for _ in 0..1000 {
+        for _ in 0..2000 {
             if self.judge.live.is_empty() && self.judge.unanswered().is_empty() {
                 break;
             }
@@ -205,18 +233,12 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Spawn { execution, .. } => self.spawn(execution.run),
-            Action::Signal { run, signal } => {
-                let Some(program) = self.programs.get_mut(&run) else { return };
-                let nature = program.nature;
-                if nature.leaves == Leaves::Meek {
-                    program.rest = false;
-                }
-                if program.main && nature.heeds_signals {
-                    self.ends(run, by_signal(signal));
-                }
-                self.say_if_empty(run);
-            }
+            Action::Spawn { execution, .. } => self.spawn(execution.run, None),
+            Action::SpawnUnit { run, spec, role, .. } => self.spawn(run, Some((spec, role))),
+            Action::SignalMain { run, signal: 9 } => self.kill_main(run),
+            Action::SignalMain { run, signal } => self.signal(run, signal, Whom::Main),
+            Action::Deliver { run, signal, whom } => self.signal(run, signal, whom),
+            Action::Signal { run, signal } => self.signal(run, signal, Whom::All),
             Action::Kill { run } => self.kill(run),
             Action::AwaitEmpty { run } => {
                 let program = self.programs.get_mut(&run);
@@ -224,32 +246,57 @@ impl World {
                 self.say_if_empty(run);
             }
             Action::Settle { run, record } => {
-                let account = Account { stdout_total: 7, ..record.account };
+                let Some(program) = self.programs.get(&run) else { unreachable!("{run} is over") };
+                let gone = !program.main && !program.rest && !program.open;
+                assert!(gone || spares(program, &record), "something of {run} lives: {program:?}");
+                let out_of_memory = program.nature.out_of_memory.then_some(true);
+                let account = Account { stdout_total: 7, out_of_memory, ..record.account };
                 self.pending.push(Event::Settled { run, account });
-                let program = self.programs.get(&run);
-                let gone = program.is_some_and(|it| !it.main && !it.rest && !it.open);
-                assert!(gone, "{run} is settled, and something of it lives: {program:?}");
             }
             Action::Release { run, record } => {
                 assert_eq!(record.account.stdout_total, 7);
                 assert!(self.programs.remove(&run).is_some());
             }
-            Action::Reply(..) => {}
+            Action::Tell(_) | Action::Reply(..) => {}
         }
     }
 
-    fn spawn(&mut self, run: RunId) {
+    fn signal(&mut self, run: RunId, signal: i32, whom: Whom) {
+        let Some(program) = self.programs.get_mut(&run) else { return };
+        let nature = program.nature;
+        if nature.leaves == Leaves::Meek && whom == Whom::All {
+            program.rest = false;
+        }
+        if program.main && nature.heeds_signals {
+            self.ends(run, by_signal(signal));
+        }
+        self.say_if_empty(run);
+    }
+
+    /// Only the main process is killed, which never slips away.
+    fn kill_main(&mut self, run: RunId) {
+        if self.programs.get(&run).is_some_and(|program| program.main) {
+            self.ends(run, by_signal(9));
+        }
+    }
+
+    fn spawn(&mut self, run: RunId, unit: Option<(Arc<UnitSpec>, Role)>) {
+        let is_program = unit.as_ref().is_some_and(|(_, role)| *role == Role::Main);
         let nature = self.nature;
         let made = nature.spawner == Spawner::Executes;
         let rest = made && nature.leaves != Leaves::Nothing;
         let open = matches!(nature.spawner, Spawner::Hangs | Spawner::Mute);
-        let program = Program { nature, open, main: made, rest, awaited: 0, killed: 0 };
+        let (awaited, killed) = (0, 0);
+        let program = Program { nature, open, main: made, rest, awaited, killed, unit };
         self.programs.insert(run, program);
         self.pids += 1;
         match nature.spawner {
             Spawner::Executes => self.pending.push(Event::Spawned { run, pid: self.pids }),
             Spawner::Fails => self.fail(run, 203),
             Spawner::Hangs | Spawner::Mute => {}
+        }
+        if made && is_program && nature.says_ready {
+            self.pending.push(Event::Ready { run });
         }
     }
 
@@ -288,4 +335,11 @@ impl World {
             self.pending.extend(std::iter::repeat_n(Event::Emptied { run }, awaited));
         }
     }
+}
+
+/// Whether its unit wants that what is left of it is left alone.
+fn spares(program: &Program, record: &ExitRecord) -> bool {
+    let Some((spec, Role::Main)) = &program.unit else { return false };
+    let spares = matches!(spec.stop.kill_mode, KillMode::Process | KillMode::None);
+    record.leftovers == Leftovers::Left && (spares || !spec.stop.final_kill)
 }

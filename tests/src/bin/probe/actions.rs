@@ -6,12 +6,14 @@ use std::{
     env,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::FileExt,
+    mem,
+    os::unix::{fs::FileExt, net::UnixDatagram},
     process::Command,
     time::Duration,
 };
 
 use nix::{
+    fcntl::{Flock, FlockArg},
     poll::{PollTimeout, poll},
     sys::signal::{SigSet, SigmaskHow, Signal, raise, sigprocmask},
     unistd::{close, getpid, pause, setsid, write},
@@ -29,6 +31,18 @@ pub(crate) fn perform(words: &[String]) {
             "exit" => std::process::exit(number(word())),
             "raise" => raise(signal(word())).expect("one may signal oneself"),
             "ignore" => ignore(signal(word())),
+            "hear" => hear(signal(word())),
+            "notify" => notify(word()),
+            "sole" => sole(word(), word()),
+            "first" => {
+                let new = File::create_new(word()).is_ok();
+                let actions = block(&mut words);
+                if new {
+                    perform(&actions);
+                }
+            }
+            "nap" => nap(Duration::from_millis(number(word()))),
+            "swarm" => swarm(number(word()), word()),
             "out" => print(io::stdout(), word().as_bytes()),
             "err" => print(io::stderr(), word().as_bytes()),
             "line" => print(io::stdout(), format!("{}\n", word()).as_bytes()),
@@ -73,6 +87,32 @@ fn ignore(signal: Signal) {
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).expect("any signal may be named");
 }
 
+fn hear(signal: Signal) {
+    let mut set = SigSet::empty();
+    set.add(signal);
+    while set.wait().expect("a set of usual signals") != signal {}
+}
+
+fn notify(text: &str) {
+    let path = env::var_os("NOTIFY_SOCKET").expect("somebody wants to be notified");
+    let socket = UnixDatagram::unbound().expect("one more descriptor");
+    socket.send_to(text.as_bytes(), path).expect("it is received");
+}
+
+fn sole(lock: &str, complaints: &str) {
+    let file = OpenOptions::new().append(true).create(true).open(lock).expect("it can be written");
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        // Until it ends.
+        Ok(held) => mem::forget(held),
+        Err(_) => add(complaints, "two at once"),
+    }
+}
+
+/// A program's pause, not a wait for anything.
+fn nap(span: Duration) {
+    let _ = poll(&mut [], PollTimeout::try_from(span).expect("a short nap"));
+}
+
 fn print(stream: impl std::os::fd::AsFd, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let count = write(&stream, bytes).unwrap_or_else(|error| {
@@ -95,17 +135,11 @@ fn repeat(byte: u8, count: u64) {
 
 fn numbered(path: &str, rate: u64) {
     let file = File::create(path).expect("the test's folder can be written");
-    let nap = (rate > 0).then(|| {
-        let span = Duration::from_millis((1000 / rate.max(1)).max(1));
-        PollTimeout::try_from(span).expect("a short nap")
-    });
+    let pause = (rate > 0).then(|| Duration::from_millis((1000 / rate.max(1)).max(1)));
     for line in 1_u64.. {
         print(io::stdout(), format!("{line:010}\n").as_bytes());
         file.write_all_at(format!("{line:010}\n").as_bytes(), 0).expect("the file can be written");
-        if let Some(nap) = nap {
-            // A rate, not a wait for anything.
-            let _ = poll(&mut [], nap);
-        }
+        pause.into_iter().for_each(nap);
     }
 }
 
@@ -135,12 +169,22 @@ fn block<'a>(words: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
     panic!("a block ends with }}");
 }
 
+fn start(words: &[String]) {
+    try_start(words).expect("one more process");
+}
+
+/// A child that is left behind: that is what it is for.
 #[expect(
     clippy::disallowed_methods,
     reason = "the probe is a program under observation, not a part of the daemon"
 )]
-#[expect(clippy::zombie_processes, reason = "leaving children behind is what it is for")]
-fn start(words: &[String]) {
+fn try_start(words: &[String]) -> io::Result<()> {
     let program = env::current_exe().expect("/proc is mounted");
-    Command::new(program).args(words).spawn().expect("one more process");
+    Command::new(program).args(words).spawn().map(drop)
+}
+
+fn swarm(most: u32, path: &str) {
+    let pausing = ["pause".to_owned()];
+    let started = (0..most).take_while(|_| try_start(&pausing).is_ok()).count();
+    add(path, &started.to_string());
 }

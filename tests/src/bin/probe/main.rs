@@ -7,6 +7,11 @@
 //! | `exit N` | exits with this status |
 //! | `raise SIGNAL` | signals itself, with the default disposition (`raise SIGSTOP` stops it) |
 //! | `ignore SIGNAL` | is deaf to it from now on (its children are not: they say so themselves) |
+//! | `hear SIGNAL` | waits for a signal that it ignores, and goes on |
+//! | `notify TEXT` | sends the text to the service manager (sd_notify(3)) |
+//! | `sole LOCK FILE` | adds a line to FILE where another process holds LOCK, and holds it itself until it ends |
+//! | `first FILE { ACTIONS }` | does these actions where FILE was not there, and makes it |
+//! | `nap MILLISECONDS` | does nothing for so long |
 //! | `out TEXT`, `err TEXT` | prints the text without a newline |
 //! | `line TEXT` | prints the text and a newline |
 //! | `bytes COUNT` | prints that many `x` in large writes |
@@ -19,6 +24,7 @@
 //! | `pause` | waits for a signal, for ever |
 //! | `alloc MIB` | takes and touches memory |
 //! | `bomb COUNT` | starts that many children that pause |
+//! | `swarm MOST FILE` | the same until the kernel refuses one more, and adds how many there are to FILE |
 //! | `start { ACTIONS }` | starts a child with these actions and goes on; blocks nest |
 //! | `report` | prints what it finds itself to be, as one line of JSON |
 

@@ -42,6 +42,7 @@ pub(crate) fn report() -> Value {
         "gid": Gid::current().as_raw(),
         "groups": groups,
         "umask": field("Umask"),
+        "nice": niceness(),
         "directory": env::current_dir().unwrap_or_default(),
         "cgroup": fs::read_to_string("/proc/self/cgroup").unwrap_or_default(),
         "oom_score_adj": fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default().trim(),
@@ -52,6 +53,12 @@ pub(crate) fn report() -> Value {
             "nproc": limit(Resource::RLIMIT_NPROC),
         },
     })
+}
+
+/// The 19th field of proc_pid_stat(5); the second may have spaces, and ends at the last parenthesis.
+fn niceness() -> Option<i32> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(16)?.parse().ok()
 }
 
 /// Number and target of every open descriptor, but for the one that lists them.

@@ -4,8 +4,7 @@ use std::fs;
 
 use api::{
     meta::AuraeMeta,
-    observe::{LogsRequest, logs_request::Source},
-    runtime::{Executable, StopRequest},
+    runtime::{Executable, ForgetRequest, StopRequest},
 };
 use schedule::{Change, Schedule};
 use tests::{
@@ -31,13 +30,6 @@ pub(crate) fn cases() -> Vec<Case> {
         nothing_enabled_is_quiet,
         names_are_started_in_order,
     ]
-}
-
-/// What the daemon itself has logged.
-fn daemon_log(daemon: &Daemon) -> String {
-    let source = Some(Source::Daemon(true));
-    let logged = daemon.logs(LogsRequest { source, ..LogsRequest::default() }).unwrap();
-    String::from_utf8_lossy(&[logged.stdout, logged.stderr].concat()).into_owned()
 }
 
 /// The enabled start with a new keeper, once; what is disabled or destroyed does not. After kill -9 as after an end
@@ -84,7 +76,7 @@ fn a_failing_one_stops_no_other() {
         status.runs_live == 0 && status.runs_total == 5
     });
     eventually("those that never ran are told by name, with the reason", || {
-        let log = daemon_log(&daemon);
+        let log = daemon.own_log();
         ["a-missing", "b-folder"]
             .iter()
             .all(|name| log.lines().any(|line| line.contains(name) && line.contains("boot")))
@@ -119,7 +111,7 @@ fn a_definition_that_cannot_be_read_stops_no_other() {
     let daemon = Daemon::start_in(house);
     eventually("the one that can be read is started", || daemon.began("c-fine") == 1);
     eventually("the others are told by name", || {
-        let log = daemon_log(&daemon);
+        let log = daemon.own_log();
         ["a-broken", "b-refused"].iter().all(|name| {
             log.lines().any(|line| line.contains(name) && line.contains("cannot be started"))
         })
@@ -163,7 +155,7 @@ fn output_and_comment() {
     assert_eq!(logged.stderr, b"problem\n");
     assert_eq!(daemon.logs_of(&exit.run_id).stdout, out.as_bytes());
     eventually("its start is in the daemon's log", || {
-        let log = daemon_log(&daemon);
+        let log = daemon.own_log();
         log.lines().any(|line| {
             line.contains("started") && line.contains(&exit.run_id) && line.contains("serves pages")
         })
@@ -173,7 +165,7 @@ fn output_and_comment() {
     daemon.stop();
 }
 
-/// What was started at boot has its name while it runs, also when it is registered no more.
+/// What was started at boot has its name until it is forgotten, also when it is registered no more.
 fn a_name_is_taken_while_it_runs() {
     let mut daemon = Daemon::start(Options::default());
     let mut up = Fifo::make(daemon.path(), "up");
@@ -186,9 +178,13 @@ fn a_name_is_taken_while_it_runs() {
     assert!(error.message().contains("web"), "{error}");
     let meta = Some(AuraeMeta { name: "web".to_owned(), ..AuraeMeta::default() });
     daemon.order_stop(Request::new(StopRequest { meta, ..StopRequest::default() })).unwrap();
-    eventually("its name is free when it has ended", || {
-        daemon.exec(named("web", argv(&["/bin/true"]))).is_ok()
-    });
+    let error = daemon.exec(named("web", argv(&["/bin/true"]))).unwrap_err();
+    assert_eq!(error.code(), Code::AlreadyExists, "{error}");
+    let meta = Some(AuraeMeta { name: "web".to_owned(), ..AuraeMeta::default() });
+    let forget = ForgetRequest { meta, ..ForgetRequest::default() };
+    let mut client = daemon.runtime_client();
+    daemon.block(client.forget(forget)).unwrap();
+    daemon.exec(named("web", argv(&["/bin/true"]))).unwrap();
     daemon.stop();
 }
 
@@ -203,7 +199,7 @@ fn nothing_enabled_is_quiet() {
     let status = daemon.status();
     assert!(status.healthy, "{:?}", status.problems);
     assert_eq!((status.runs_total, status.enabled, status.disabled), (0, 0, 1));
-    assert!(!daemon_log(&daemon).contains("cannot be started"));
+    assert!(!daemon.own_log().contains("cannot be started"));
     daemon.stop();
 }
 

@@ -8,8 +8,8 @@ The daemon is looked for where the first of these says:
   ~/.aurae/config, /etc/aurae/config ([system] socket = \"/PATH\" in TOML),
   and otherwise where auraed listens for this user if nobody tells it otherwise.
 
-Every failure is one line on standard error and a status that is not 0: 125 from exec, 1 from the other
-verbs, 2 where the command line is wrong. 141 where the reader of the output went away.";
+Every failure is one line on standard error and a status that is not 0: 125 from exec and wait, 1 from the
+other verbs, 2 where the command line is wrong. 141 where the reader of the output went away.";
 
 pub(super) const EXEC: &str = "\
 The exit status is the program's own; 128 + N where signal N ended it; 127 where there is no such
@@ -43,7 +43,7 @@ Example:
   aer completions bash > ~/.local/share/bash-completion/completions/aer";
 
 pub(super) const ENABLE: &str = "\
-Enabling starts nothing: the unit starts at the next boot. Enabling a name that is registered replaces what is
+Enabling starts nothing, unless --now is given: the unit starts at the next boot. Enabling a name that is registered replaces what is
 registered under it.
 
 Examples:
@@ -52,8 +52,8 @@ Examples:
   aer show backup | aer --address http://node-7:8080 enable -f -";
 
 pub(super) const DISABLE: &str = "\
-Disabling stops nothing: the unit stays registered and does not start at the next boot. Each name is tried;
-the exit status is 1 where one of them could not be disabled.
+Disabling stops nothing, unless --now is given: the unit stays registered and does not start at the next boot. Each
+name is tried; the exit status is 1 where one of them could not be disabled.
 
 Example:
   aer disable backup hello";
@@ -66,12 +66,84 @@ Example:
   aer destroy backup hello";
 
 pub(super) const LIST: &str = "\
-On a terminal long commands and comments are cut to its width; elsewhere they are whole.
+Units that are registered and units that were started and are not forgotten, by name. CPU and MEMORY are what is
+used now; - is what is not known, or not there. On a terminal lines are cut to its width; elsewhere they are whole.
 With -o json each unit is one JSON object on a line of its own, with who changed it, when and why.
 
 Examples:
-  aer list --enabled
-  aer -o json list | jq .executable.meta.name";
+  aer list --failed
+  aer -o json list | jq .name";
+
+pub(super) const START: &str = "\
+A unit that is registered is started as it is registered. What -f or -- say is started as they say and is not
+registered. aer returns when the unit is up: executed, or ready where it says so itself, or, where it is a oneshot,
+ended. Times are written as 5s or 1min 30s, a bare number being seconds; sizes as 512M.
+
+Examples:
+  aer start backup
+  aer start --name web --restart on-failure --memory-max 512M -- nginx -g 'daemon off;'
+  aer start -f web.toml";
+
+pub(super) const STOP: &str = "\
+A unit that is stopped is not started again by itself. Each name is tried; the exit status is 1 where one of them
+could not be stopped. Of a run that is no unit's the end is ordered and not waited for.
+
+Example:
+  aer stop web --reason 'kernel update'";
+
+pub(super) const RESTART: &str = "\
+A unit that is down is started. Each name is tried; the exit status is 1 where one of them is not up then.
+
+Example:
+  aer restart web";
+
+pub(super) const RELOAD: &str = "\
+A unit says with on_reload how it is reloaded. Each name is tried; the exit status is 1 where one of them could not be
+reloaded.
+
+Example:
+  aer reload web";
+
+pub(super) const SIGNAL: &str = "\
+The signal is sent, and nothing is concluded from it: a unit that dies of it is started again where it says so.
+
+Examples:
+  aer signal web HUP
+  aer signal web KILL --all";
+
+pub(super) const WAIT: &str = "\
+The exit status is that of the last run, as aer exec has it: the program's own; 128 + N where signal N ended it; 127 or
+126 where it could not be executed, 125 where it never ran or aer or the daemon failed.
+
+Example:
+  aer wait backup && echo done";
+
+pub(super) const INSPECT: &str = "\
+Example:
+  aer inspect web";
+
+pub(super) const FORGET: &str = "\
+What is registered stays registered; logs stay too.
+
+Examples:
+  aer forget backup
+  aer forget --all";
+
+pub(super) const WATCH: &str = "\
+A line for each change: its number, when, the unit, from which state to which, and why. Changes that cannot be told are
+told to be missing, in one line on standard error. Without --from only what happens from now on is printed.
+
+Examples:
+  aer watch web
+  aer watch --from 0";
+
+pub(super) const EDIT: &str = "\
+The editor is $VISUAL, $EDITOR or vi. What it leaves is registered in the place of the unit, which stays enabled or
+disabled and is not restarted. A file that is unchanged or empty changes nothing. What is refused is kept, and said
+where.
+
+Example:
+  aer edit web";
 
 pub(super) const SHOW: &str = "\
 It is printed as TOML, as aer enable -f takes it; comments in it say whether it is enabled, and who changed it,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::help;
+use super::{help, options::UnitOptions};
 
 #[derive(Args, Debug)]
 #[command(
@@ -20,6 +20,9 @@ pub(crate) struct Enable {
     /// A comment that is kept with the unit
     #[arg(long, conflicts_with = "file")]
     pub(crate) comment: Option<String>,
+    /// Starts it too
+    #[arg(long)]
+    pub(crate) now: bool,
     /// A command line that the daemon takes apart as systemd's ExecStart; not a shell
     #[arg(short, long, value_name = "STRING", allow_hyphen_values = true)]
     pub(crate) command: Option<String>,
@@ -29,9 +32,21 @@ pub(crate) struct Enable {
     /// The program and its arguments, which are taken as they stand
     #[arg(last = true, value_name = "CMD")]
     pub(crate) argv: Vec<String>,
+    #[command(flatten)]
+    pub(crate) options: UnitOptions,
 }
 
-/// What `disable` and `destroy` take.
+#[derive(Args, Debug)]
+pub(crate) struct Disable {
+    /// The units' names
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Stops them too
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+/// What `destroy` and `reload` take.
 #[derive(Args, Debug)]
 pub(crate) struct Names {
     /// The units' names
@@ -47,12 +62,12 @@ pub(crate) struct List {
     /// Only what does not start at boot
     #[arg(long)]
     pub(crate) disabled: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Show {
-    /// The unit's name
-    pub(crate) name: String,
+    /// Only what runs
+    #[arg(long, conflicts_with = "failed")]
+    pub(crate) running: bool,
+    /// Only what failed
+    #[arg(long)]
+    pub(crate) failed: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,7 @@ fn read(words: &[&str]) -> Result<Arguments, clap::Error> {
 
 fn exec(words: &[&str]) -> Exec {
     let Verb::Exec(exec) = read(words).unwrap().verb else { panic!("{words:?}") };
-    exec
+    *exec
 }
 
 fn source(words: &[&str]) -> LogSource {

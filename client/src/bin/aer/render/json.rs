@@ -3,7 +3,9 @@
 //! known is null; of an exit's causes only the one that applies is there, and `…_bytes` (base64) only where
 //! the text beside it had to replace bytes that are not UTF-8.
 
+mod executable;
 mod schedule;
+mod units;
 
 use api::{
     meta, observe,
@@ -12,7 +14,10 @@ use api::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
-pub(crate) use self::schedule::{Changed, ExportLine, Imported, Registration, Repaired};
+pub(crate) use self::{
+    schedule::{Changed, ExportLine, Imported, Registration, Repaired},
+    units::{Forgotten, Inspected, Listed, Sent, Started, Stopped, Waited, WatchLine},
+};
 
 #[derive(Serialize)]
 struct Meta {
@@ -84,6 +89,10 @@ struct Exit {
     stopped_by: Option<Origin>,
     started_by: Option<Origin>,
     comment: String,
+    restarts: u32,
+    last_line: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_line_bytes: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +110,8 @@ struct Usage {
     system_time_ns: Option<u64>,
     memory_peak_bytes: Option<u64>,
     largest_resident_bytes: Option<u64>,
+    read_bytes: Option<u64>,
+    written_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -212,6 +223,9 @@ impl From<&runtime::ExitRecord> for Exit {
             stopped_by: record.stopped_by.as_ref().map(Origin::from),
             started_by: record.started_by.as_ref().map(Origin::from),
             comment: record.comment.clone(),
+            restarts: record.restarts,
+            last_line: String::from_utf8_lossy(&record.last_line).into_owned(),
+            last_line_bytes: base64_unless_text(&record.last_line),
         }
     }
 }
@@ -240,6 +254,8 @@ impl From<&runtime::ResourceUsage> for Usage {
             system_time_ns: usage.system_time_ns,
             memory_peak_bytes: usage.memory_peak_bytes,
             largest_resident_bytes: usage.largest_resident_bytes,
+            read_bytes: usage.read_bytes,
+            written_bytes: usage.written_bytes,
         }
     }
 }
@@ -256,7 +272,6 @@ impl From<&runtime::Origin> for Origin {
 
 impl From<&observe::LogChunk> for Chunk {
     fn from(chunk: &observe::LogChunk) -> Self {
-        let exact = str::from_utf8(&chunk.data).is_ok();
         Self {
             run_id: chunk.run_id.clone(),
             channel: word("CHANNEL_", chunk.channel, |number| {
@@ -265,7 +280,7 @@ impl From<&observe::LogChunk> for Chunk {
             }),
             timestamp: chunk.timestamp,
             data: String::from_utf8_lossy(&chunk.data).into_owned(),
-            data_bytes: if exact { None } else { base64_unless_empty(&chunk.data) },
+            data_bytes: base64_unless_text(&chunk.data),
         }
     }
 }
@@ -284,7 +299,11 @@ impl From<&runtime::ExitRecord> for ExitLine {
 }
 
 /// `CHANNEL_STDOUT` as `stdout`; a number that this client does not know yet as `unknown_7`.
-fn word(prefix: &str, number: i32, name: impl Fn(i32) -> Option<&'static str>) -> String {
+pub(super) fn word(
+    prefix: &str,
+    number: i32,
+    name: impl Fn(i32) -> Option<&'static str>,
+) -> String {
     name(number).map_or_else(
         || format!("unknown_{number}"),
         |name| name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase(),
@@ -293,6 +312,10 @@ fn word(prefix: &str, number: i32, name: impl Fn(i32) -> Option<&'static str>) -
 
 fn base64_unless_empty(bytes: &[u8]) -> Option<String> {
     (!bytes.is_empty()).then(|| BASE64_STANDARD.encode(bytes))
+}
+
+fn base64_unless_text(bytes: &[u8]) -> Option<String> {
+    str::from_utf8(bytes).is_err().then(|| BASE64_STANDARD.encode(bytes))
 }
 
 #[cfg(test)]

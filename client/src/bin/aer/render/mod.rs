@@ -4,13 +4,16 @@
 //! or a user wrote is made harmless first: it can neither break the line nor command the terminal. What
 //! programs have printed is the exception: it passes through unchanged.
 
+mod inspected;
 mod json;
+mod listing;
 mod outputs;
-mod registrations;
 mod repair;
 mod table;
 mod terminal;
+mod told;
 mod units;
+mod words;
 
 use std::{
     borrow::Cow,
@@ -18,22 +21,24 @@ use std::{
     process::ExitCode,
 };
 
-use api::meta::AuraeMeta;
+use api::runtime::WatchGap;
 use serde::Serialize;
 
 pub(crate) use self::{
+    inspected::{change, inspected},
     json::{
-        Changed, Chunk, Executed, ExitLine, ExportLine, GapLine, Imported, Registration, Repaired,
-        Status,
+        Chunk, Executed, ExitLine, ExportLine, GapLine, Imported, Inspected, Listed, Registration,
+        Repaired, Status, WatchLine,
     },
+    listing::UnitTable,
     outputs::Outputs,
-    registrations::RegistrationTable,
     repair::{imported, repaired},
     table::status as status_table,
     terminal::width,
+    told::{Change, changed, forgotten, restarted, signalled, started, stopped, waited},
     units::{EXPORT_HEADER, exported_damage, exported_unit, unit},
 };
-use crate::{arguments::Format, failure::Failure};
+use crate::failure::Failure;
 
 const STDOUT: &str = "standard output";
 const STDERR: &str = "standard error";
@@ -55,32 +60,6 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     document(&line)
 }
 
-/// What became of one unit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Change {
-    Enabled,
-    Disabled,
-    Destroyed,
-}
-
-/// Writes that a unit was changed.
-pub(crate) fn changed(
-    change: Change,
-    name: &str,
-    answer: Option<&AuraeMeta>,
-    output: Format,
-) -> Result<(), Failure> {
-    let verb = match change {
-        Change::Enabled => "enabled",
-        Change::Disabled => "disabled",
-        Change::Destroyed => "destroyed",
-    };
-    match output {
-        Format::Table => document(format!("{verb} {}\n", harmless(name)).as_bytes()),
-        Format::Json => json(&Changed::from(answer)),
-    }
-}
-
 /// Writes what went wrong.
 pub(crate) fn failure(failure: &Failure) {
     if !failure.is_quiet() {
@@ -91,6 +70,16 @@ pub(crate) fn failure(failure: &Failure) {
 /// Says that a part of an output is not there any more.
 pub(crate) fn missing(bytes: u64, entries: u64, why: &str) {
     complain(&missing_sentence(bytes, entries, why));
+}
+
+/// Says that changes of units cannot be told.
+pub(crate) fn missing_changes(gap: &WatchGap) {
+    let which = match (gap.first, gap.last) {
+        (0, 0) => "changes".to_owned(),
+        (first, last) if first == last => format!("change {first}"),
+        (first, last) => format!("changes {first} to {last}"),
+    };
+    complain(&format!("{which} missing here: {}", gap.message));
 }
 
 fn missing_sentence(bytes: u64, entries: u64, why: &str) -> String {

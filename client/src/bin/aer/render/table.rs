@@ -46,7 +46,7 @@ pub(super) fn moment(nanoseconds: i64) -> Option<String> {
     Some(humantime::format_rfc3339_seconds(moment).to_string())
 }
 
-fn aligned(facts: &[(&str, String)]) -> String {
+pub(super) fn aligned(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = facts.iter().filter(|(_, fact)| !fact.is_empty());
     lines.map(|(name, fact)| format!("{name:width$}  {}\n", harmless(fact))).collect()

@@ -6,7 +6,7 @@ use api::{
 };
 use client::unit_file::{Unwritable, write_registration, write_unit};
 
-use super::{harmless, registrations::state, table::moment};
+use super::{harmless, listing::registered, table::moment};
 use crate::failure::Failure;
 
 /// What an export begins with.
@@ -17,7 +17,7 @@ pub(crate) const EXPORT_HEADER: &str =
 pub(crate) fn unit(registration: &schedule::Registration) -> Result<String, Unwritable> {
     let executable = registration.executable.as_ref().ok_or(Unwritable::Empty)?;
     let unit = write_unit(executable)?;
-    let status = comment("status", &state(registration.status));
+    let status = comment("status", &registered(registration.status));
     let since = moment(registration.registered_at)
         .map(|moment| comment("registered", &moment))
         .unwrap_or_default();

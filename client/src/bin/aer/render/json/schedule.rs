@@ -1,10 +1,10 @@
 //! Answers of the schedule for programs.
 
-use api::{meta, runtime, schedule};
+use api::{meta, schedule};
 use client::Exported;
 use serde::Serialize;
 
-use super::{Meta, Origin, word};
+use super::{Meta, Origin, executable::Executable, word};
 
 /// The answer of Enable, Disable or Destroy.
 #[derive(Serialize)]
@@ -12,23 +12,14 @@ pub(crate) struct Changed {
     meta: Option<Meta>,
 }
 
-/// What is registered.
-#[derive(Serialize)]
+/// What is registered; where nothing is, nothing of it is known.
+#[derive(Default, Serialize)]
 pub(crate) struct Registration {
     executable: Option<Executable>,
-    status: String,
-    registered_at: i64,
-    changed_at: i64,
+    status: Option<String>,
+    registered_at: Option<i64>,
+    changed_at: Option<i64>,
     changed_by: Option<Origin>,
-}
-
-#[derive(Serialize)]
-struct Executable {
-    meta: Option<Meta>,
-    command: String,
-    comment: String,
-    argv: Vec<String>,
-    run_id: String,
 }
 
 /// What cannot be read.
@@ -73,24 +64,12 @@ impl From<&schedule::Registration> for Registration {
     fn from(registration: &schedule::Registration) -> Self {
         Self {
             executable: registration.executable.as_ref().map(Executable::from),
-            status: word("STATUS_", registration.status, |number| {
+            status: Some(word("STATUS_", registration.status, |number| {
                 meta::Status::try_from(number).ok().map(|status| status.as_str_name())
-            }),
-            registered_at: registration.registered_at,
-            changed_at: registration.changed_at,
+            })),
+            registered_at: Some(registration.registered_at),
+            changed_at: Some(registration.changed_at),
             changed_by: registration.changed_by.as_ref().map(Origin::from),
-        }
-    }
-}
-
-impl From<&runtime::Executable> for Executable {
-    fn from(executable: &runtime::Executable) -> Self {
-        Self {
-            meta: executable.meta.as_ref().map(Meta::from),
-            command: executable.command.clone(),
-            comment: executable.comment.clone(),
-            argv: executable.argv.clone(),
-            run_id: executable.run_id.clone(),
         }
     }
 }

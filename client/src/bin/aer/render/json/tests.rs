@@ -28,9 +28,9 @@ fn an_exit_record_has_the_names_of_the_wire() {
             "run_id": "r", "name": "n", "pid": 7, "code": 3, "core_dumped": false,
             "out_of_memory": null, "started_at": 9223372036854775807_i64, "ended_at": 0,
             "usage": {"user_time_ns": 5, "system_time_ns": null, "memory_peak_bytes": null,
-                "largest_resident_bytes": null},
+                "largest_resident_bytes": null, "read_bytes": null, "written_bytes": null},
             "stdout_total": 0, "stderr_total": 0, "leftovers": "killed",
-            "stopped_by": null, "started_by": null, "comment": "c",
+            "stopped_by": null, "started_by": null, "comment": "c", "restarts": 0, "last_line": "",
         }})
     );
 }
@@ -118,5 +118,75 @@ fn a_status_has_the_names_of_the_wire() {
             "tracking": "", "cgroup": "", "previous_daemon": "",
             "enabled": 3, "disabled": 1,
         })
+    );
+}
+
+#[test]
+fn what_a_unit_is_has_the_names_of_the_wire() {
+    let executable = runtime::Executable {
+        kind: runtime::UnitKind::Oneshot.into(),
+        stdin: Some(runtime::StandardInput {
+            from: Some(runtime::standard_input::From::Data(vec![0xff])),
+        }),
+        before: vec![runtime::Step { command: "x".into(), argv: Vec::new() }],
+        restart: Some(runtime::RestartPolicy {
+            when: runtime::RestartWhen::OnFailure.into(),
+            delay_ms: Some(0),
+            ..Default::default()
+        }),
+        stop: Some(runtime::StopPolicy { kill_mode: 9, ..Default::default() }),
+        limits: Some(runtime::ResourceLimits { pids_max: Some(7), ..Default::default() }),
+        ..Default::default()
+    };
+    let answer = runtime::InspectResponse { executable: Some(executable), ..Default::default() };
+    let json = value(Inspected::from(&answer));
+    let executable = &json["executable"];
+    assert_eq!((&json["unit"], &executable["kind"]), (&Value::Null, &json!("oneshot")));
+    assert_eq!(executable["stdin"], json!({"data": "/w=="}));
+    assert_eq!(executable["before"], json!([{"command": "x", "argv": []}]));
+    let restart = json!({
+        "when": "on_failure", "delay_ms": 0, "max_delay_ms": null, "steps": 0, "jitter_ms": 0,
+        "reset_after_ms": null, "start_limit": null, "start_interval_ms": null, "prevent": [],
+        "force": [],
+    });
+    assert_eq!(executable["restart"], restart);
+    let stop =
+        json!({"signal": 0, "timeout_ms": null, "kill_mode": "unknown_9", "final_kill": null});
+    assert_eq!(executable["stop"], stop);
+    let limits = json!({
+        "cpu_weight": null, "cpu_quota_percent": null, "memory_max_bytes": null,
+        "memory_high_bytes": null, "pids_max": 7,
+    });
+    assert_eq!(executable["limits"], limits);
+}
+
+#[test]
+fn a_last_line_is_text_and_bytes_where_it_must() {
+    let record =
+        |line: &[u8]| runtime::ExitRecord { last_line: line.to_vec(), ..Default::default() };
+    let exact = value(Exit::from(&record("ä".as_bytes())));
+    assert_eq!((&exact["last_line"], exact.get("last_line_bytes")), (&json!("ä"), None));
+    let broken = value(Exit::from(&record(b"a\xff")));
+    assert_eq!(broken["last_line"], json!("a\u{fffd}"));
+    assert_eq!(broken["last_line_bytes"], json!("Yf8="));
+}
+
+#[test]
+fn a_change_has_the_names_of_the_wire() {
+    let change = runtime::UnitChange {
+        sequence: 7,
+        from: runtime::UnitState::Starting.into(),
+        to: runtime::UnitState::Running.into(),
+        cause: runtime::ChangeCause::Readiness.into(),
+        result: runtime::UnitResult::OutOfMemory.into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        value(WatchLine::from(&client::WatchEvent::Change(change))),
+        json!({"change": {
+            "sequence": 7, "changed_at": 0, "meta": null, "from": "starting", "to": "running",
+            "cause": "readiness", "message": "", "origin": null, "run_id": "", "pid": 0,
+            "exit": null, "result": "out_of_memory",
+        }})
     );
 }

@@ -1,0 +1,119 @@
+//! An Exec's answer: the end of the run, with the first bytes that it printed.
+
+use api::{
+    meta::{AuraeMeta, ProcessMeta, Status as State},
+    runtime::ExecutableStatus,
+};
+use logs::{Filter, GapReason, Item, LogName, Position, Stream};
+use tonic::Status;
+use units::{Cause, ExitRecord};
+
+use super::{
+    follow::{blocking, gap_in_words},
+    record::{exit_code, record as on_the_wire},
+    status::unreadable,
+};
+use crate::doors::Core;
+
+/// Bytes of each stream in an Exec's answer (aurae-api: "each stream's first 512 KiB").
+const ANSWERED: usize = 512 << 10;
+
+/// The first bytes of each output.
+#[derive(Default)]
+pub(super) struct Output {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    /// What is missing, in words.
+    gaps: Vec<String>,
+}
+
+/// Reads them.
+pub(super) async fn read_output(
+    core: &Core,
+    log: LogName,
+    record: &ExitRecord,
+) -> Result<Output, Status> {
+    let account = &record.account;
+    if account.stdout_total == 0 && account.stderr_total == 0 {
+        return Ok(Output::default());
+    }
+    let filter = Filter { run: Some(record.run), stream: None };
+    let mut reader = core.logs.reader(log, Position(account.log_first), filter);
+    let end = account.log_end;
+    let read = blocking(move || {
+        let mut output = Output::default();
+        while output.stdout.len() < ANSWERED || output.stderr.len() < ANSWERED {
+            match reader.next(ANSWERED)? {
+                Some(Item::Chunk { stream, bytes, .. }) => {
+                    let kept = match stream {
+                        Stream::Stdout => &mut output.stdout,
+                        Stream::Stderr => &mut output.stderr,
+                    };
+                    let room = ANSWERED.saturating_sub(kept.len()).min(bytes.len());
+                    kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
+                }
+                Some(Item::Gap { bytes, reason, .. }) => {
+                    output.gaps.push(format!("{bytes} bytes: {}", gap_in_words(reason)));
+                }
+                Some(Item::Start { .. }) => {}
+                Some(Item::End { .. }) | None => break,
+            }
+            if reader.position().0 > end {
+                break;
+            }
+        }
+        Ok(output)
+    });
+    read.await?.map_err(|why: logs::ReadError| unreadable(&why))
+}
+
+/// The answer.
+pub(super) fn answer(record: &ExitRecord, output: Output) -> ExecutableStatus {
+    let (status, mut message) = match &record.cause {
+        Cause::Exited(_) | Cause::Signalled { .. } => (State::Complete, String::new()),
+        Cause::Failed(failure) => (State::Error, failure.message.clone()),
+        Cause::Lost(what) => (State::Error, what.clone()),
+    };
+    let mut output = output;
+    if output.gaps.is_empty() && record.account.lost > 0 {
+        output.gaps.push(format!(
+            "{} bytes: {}",
+            record.account.lost,
+            gap_in_words(GapReason::NotWritten)
+        ));
+    }
+    if !output.gaps.is_empty() {
+        message = format!("{message}output is missing: {}", output.gaps.join("; "));
+    }
+    let omitted = |total: u64, kept: &[u8]| {
+        total.saturating_sub(u64::try_from(kept.len()).unwrap_or(u64::MAX))
+    };
+    let (stdout_omitted, stderr_omitted) = (
+        omitted(record.account.stdout_total, &output.stdout),
+        omitted(record.account.stderr_total, &output.stderr),
+    );
+    let (stdout, stdout_bytes) = text(output.stdout);
+    let (stderr, stderr_bytes) = text(output.stderr);
+    ExecutableStatus {
+        meta: Some(AuraeMeta { name: record.name.to_string(), message }),
+        proc: Some(ProcessMeta { pid: record.pid }),
+        status: status.into(),
+        stdout,
+        stderr,
+        exit_code: exit_code(&record.cause),
+        exit: Some(on_the_wire(record)),
+        run_id: record.run.to_string(),
+        stdout_bytes,
+        stderr_bytes,
+        stdout_omitted,
+        stderr_omitted,
+    }
+}
+
+/// The text, and where it is not exact, the bytes.
+fn text(bytes: Vec<u8>) -> (String, Vec<u8>) {
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, Vec::new()),
+        Err(not) => (String::from_utf8_lossy(not.as_bytes()).into_owned(), not.into_bytes()),
+    }
+}

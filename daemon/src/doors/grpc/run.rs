@@ -1,0 +1,118 @@
+//! A run as it happens: started, output, exit.
+
+use std::sync::Arc;
+
+use api::runtime::{OutputGap, RunFrame, RunStarted, run_frame::Frame};
+use logs::{Filter, GapReason, Item, LogName, Position, Stream};
+use tokio::sync::{mpsc, watch};
+use tonic::Status;
+use units::ExitRecord;
+
+use super::{
+    follow::{Follow, blocking, gap_in_words},
+    record::record as on_the_wire,
+    status::{unanswered, unreadable},
+};
+use crate::doors::{Call, Core, Step};
+
+/// What moves a run's output to its caller.
+pub(super) struct Pump {
+    pub(super) core: Core,
+    pub(super) closed: watch::Receiver<bool>,
+    pub(super) call: Call,
+    pub(super) frames: mpsc::Sender<Result<RunFrame, Status>>,
+    /// Bytes that gaps have told of.
+    pub(super) missing: u64,
+}
+
+/// The client is gone.
+struct Gone;
+
+impl Pump {
+    /// From the first step to the exit. When this returns early, the call is dropped, and the run with it.
+    pub(super) async fn run(mut self, first: Step, log: LogName) -> Result<(), Status> {
+        let record = match first {
+            Step::Ended(record) => record,
+            Step::Started { run, name, pid } => {
+                let (run_id, name) = (run.to_string(), name.to_string());
+                let started = Frame::Started(RunStarted { run_id, pid, name });
+                if self.send(started).await.is_err() {
+                    return Ok(());
+                }
+                let logs = self.core.logs.clone();
+                let located = blocking(move || logs.locate(run)).await?;
+                let located = located.map_err(|why| unreadable(&why))?;
+                let first = located.map_or(Position(0), |located| located.first);
+                let filter = Filter { run: Some(run), stream: None };
+                let closed = self.closed.clone();
+                let follow = Follow::new(&self.core.logs, (log, first), filter, closed);
+                match self.output(follow).await? {
+                    Some(record) => record,
+                    None => return Ok(()),
+                }
+            }
+        };
+        // Where even the gap could not be written, the account has it.
+        let lost = record.account.lost.saturating_sub(self.missing);
+        if lost > 0 {
+            let message = gap_in_words(GapReason::NotWritten).to_owned();
+            if self.send(Frame::Gap(OutputGap { bytes: lost, message })).await.is_err() {
+                return Ok(());
+            }
+        }
+        self.send(Frame::Exit(on_the_wire(&record))).await.ok();
+        Ok(())
+    }
+
+    /// Sends output until the run's end; nothing where the client is gone.
+    async fn output(&mut self, mut follow: Follow) -> Result<Option<Arc<ExitRecord>>, Status> {
+        let mut ended = None;
+        loop {
+            let items = follow.batch().await?;
+            if items.is_empty() {
+                // The core tells the end when all output is in the log, so what was not there is not.
+                if ended.is_some() {
+                    return Ok(ended);
+                }
+                tokio::select! {
+                    record = self.call.end() => ended = Some(record.map_err(|why| unanswered(&why))?),
+                    _ = follow.more() => {}
+                    () = self.frames.closed() => return Ok(None),
+                }
+                continue;
+            }
+            for item in items {
+                if let Item::End { .. } = item {
+                    return match ended {
+                        Some(record) => Ok(Some(record)),
+                        None => self.call.end().await.map(Some).map_err(|why| unanswered(&why)),
+                    };
+                }
+                if let Item::Gap { bytes, .. } = &item {
+                    self.missing = self.missing.saturating_add(*bytes);
+                }
+                if let Some(frame) = frame(item)
+                    && self.send(frame).await.is_err()
+                {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    async fn send(&self, frame: Frame) -> Result<(), Gone> {
+        self.frames.send(Ok(RunFrame { frame: Some(frame) })).await.map_err(|_| Gone)
+    }
+}
+
+/// What a log has, as a frame; its marks of begin and end are told by the core instead.
+fn frame(item: Item) -> Option<Frame> {
+    match item {
+        Item::Chunk { stream: Stream::Stdout, bytes, .. } => Some(Frame::Stdout(bytes.into())),
+        Item::Chunk { stream: Stream::Stderr, bytes, .. } => Some(Frame::Stderr(bytes.into())),
+        Item::Gap { bytes, reason, .. } => {
+            Some(Frame::Gap(OutputGap { bytes, message: gap_in_words(reason).to_owned() }))
+        }
+        Item::Start { .. } | Item::End { .. } => None,
+    }
+}

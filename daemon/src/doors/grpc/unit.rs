@@ -1,0 +1,180 @@
+//! Units between the wire and the core.
+
+use std::sync::Arc;
+
+use api::{
+    meta::{AuraeMeta, Status as State},
+    runtime::{self, Executable, UnitChange, UnitKind, UnitResult as WireResult},
+};
+use prost::Message;
+use tonic::{Code, Status};
+use units::{
+    Answer, Change, ChangeCause, Kind, Name, Order, Origin, Refusal, ResourceLimits, RunId,
+    Status as Short, UnitDetail, UnitResult, UnitSpec, UnitView, Wanted,
+};
+
+use super::{
+    record,
+    status::{invalid, invalid_definition, unanswered},
+};
+use crate::{
+    cgroups::MissingController,
+    definition,
+    doors::{Core, Unanswered},
+    scheduling::cause,
+};
+
+/// The unit that is registered under this name, or else the one that is known under it.
+pub(super) async fn by_name(core: &Core, name: &str) -> Result<Arc<UnitSpec>, Status> {
+    let name: Name = name.parse().map_err(|why| invalid("name", why))?;
+    let registered = core.schedule.entry(&name).await;
+    if let Ok(Some(entry)) = &registered {
+        let executable = Executable::decode(entry.definition.as_slice()).map_err(|why| {
+            let sentence = format!(
+                "what is registered as {name} cannot be read: {why}; enable it anew or destroy it"
+            );
+            Status::data_loss(sentence)
+        })?;
+        return checked(core, executable);
+    }
+    match inspect(core, name.clone(), Origin::daemon("it is to be started")).await {
+        Ok(detail) => Ok(detail.spec),
+        Err(Unanswered::Refused(Refusal::NoSuchUnit(_))) => Err(match registered {
+            Ok(_) => Status::not_found(format!(
+                "nothing is registered under the name {name}, and no unit of it is known; enable it, or give its definition"
+            )),
+            // It may be registered there.
+            Err(why) => Status::unavailable(format!("{why}{}", cause(why.as_ref()))),
+        }),
+        Err(why) => Err(unanswered(&why)),
+    }
+}
+
+/// A unit that is not registered.
+pub(super) async fn defined(
+    core: &Core,
+    mut executable: Executable,
+) -> Result<Arc<UnitSpec>, Status> {
+    let meta = executable.meta.get_or_insert_default();
+    if meta.name.is_empty() {
+        meta.name = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes()).to_string();
+    }
+    let spec = checked(core, executable)?;
+    if core.schedule.holds(&spec.name).await {
+        let name = &spec.name;
+        let why = format!("the name {name} is registered; start it by its name, or choose another");
+        return Err(Status::already_exists(why));
+    }
+    Ok(spec)
+}
+
+/// A definition with every field looked at.
+pub(super) fn checked(core: &Core, executable: Executable) -> Result<Arc<UnitSpec>, Status> {
+    let spec = definition::unit(executable, core.usual).map_err(|why| invalid_definition(&why))?;
+    supports(core, &spec.setting.limits)?;
+    Ok(Arc::new(spec))
+}
+
+/// Refuses limits that nobody would keep.
+pub(super) fn supports(core: &Core, limits: &ResourceLimits) -> Result<(), Status> {
+    let supported = match &core.cgroups {
+        Some(cgroups) => cgroups.supports(limits),
+        None => MissingController::without_cgroups(limits),
+    };
+    supported.map_err(|why| Status::new(Code::FailedPrecondition, why.to_string()))
+}
+
+/// All about a unit.
+pub(super) async fn inspect(
+    core: &Core,
+    name: Name,
+    origin: Origin,
+) -> Result<UnitDetail, Unanswered> {
+    let answer = core.ask(Order::Inspect { name }, origin).await?;
+    let Answer::Unit(detail) = answer else { return Err(Unanswered::OutOfTurn) };
+    Ok(*detail)
+}
+
+/// A unit in a line, with what it uses.
+pub(super) fn view(view: &UnitView, usage: Option<runtime::LiveUsage>) -> runtime::UnitView {
+    let status = match view.state.status() {
+        Short::Standby => State::Standby,
+        Short::Active => State::Active,
+        Short::Passive => State::Passive,
+        Short::Complete => State::Complete,
+        Short::Error => State::Error,
+    };
+    let kind = match view.kind {
+        Kind::Service => UnitKind::Service,
+        Kind::Oneshot { .. } => UnitKind::Oneshot,
+    };
+    runtime::UnitView {
+        meta: named(&view.name),
+        comment: view.comment.clone(),
+        status: status.into(),
+        state: record::state(view.state).into(),
+        wanted_up: view.desired.wanted == Wanted::Up,
+        run_id: run_id(view.run),
+        pid: view.pid,
+        since: view.since,
+        restarts: view.restarts,
+        result: result(view.result).into(),
+        last_exit: view.last.as_ref().map(|last| record::record(last)),
+        status_text: view.status_text.clone().unwrap_or_default(),
+        usage,
+        next_start_at: view.restart_at.unwrap_or(0),
+        kind: kind.into(),
+        wanted_by: Some(record::origin(&view.desired.by)),
+        wanted_since: view.desired.at,
+        failure: view.failure.clone().unwrap_or_default(),
+    }
+}
+
+/// A change.
+pub(super) fn change(change: &Change) -> UnitChange {
+    use runtime::ChangeCause as Wire;
+    let (cause, origin) = match &change.cause {
+        ChangeCause::Order(origin) => (Wire::Order, Some(record::origin(origin))),
+        ChangeCause::Policy(_) => (Wire::Policy, None),
+        ChangeCause::Readiness => (Wire::Readiness, None),
+        ChangeCause::Exit(_) => (Wire::Exit, None),
+        ChangeCause::Timeout(_) => (Wire::Timeout, None),
+        ChangeCause::OutOfMemory => (Wire::Kernel, None),
+    };
+    UnitChange {
+        sequence: change.sequence,
+        changed_at: change.at,
+        meta: named(&change.name),
+        from: record::state(change.from).into(),
+        to: record::state(change.to).into(),
+        cause: cause.into(),
+        message: change.cause.to_string(),
+        origin,
+        run_id: run_id(change.run),
+        pid: change.pid,
+        exit: change.record.as_ref().map(|record| record::record(record)),
+        result: result(change.result).into(),
+    }
+}
+
+fn named(name: &Name) -> Option<AuraeMeta> {
+    Some(AuraeMeta { name: name.to_string(), message: String::new() })
+}
+
+fn run_id(run: Option<RunId>) -> String {
+    run.map_or_else(String::new, |run| run.to_string())
+}
+
+fn result(result: UnitResult) -> WireResult {
+    match result {
+        UnitResult::Success => WireResult::Success,
+        UnitResult::ExitCode => WireResult::ExitCode,
+        UnitResult::Signal => WireResult::Signal,
+        UnitResult::CoreDump => WireResult::CoreDump,
+        UnitResult::OutOfMemory => WireResult::OutOfMemory,
+        UnitResult::Timeout => WireResult::Timeout,
+        UnitResult::StartLimitHit => WireResult::StartLimitHit,
+        UnitResult::Protocol => WireResult::Protocol,
+        UnitResult::Resources => WireResult::Resources,
+    }
+}

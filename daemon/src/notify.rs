@@ -1,0 +1,198 @@
+//! Where services say that they are ready: sd_notify(3), over one datagram socket for all runs.
+//!
+//! Anybody on the machine may write to it, so nothing in a message says whose it is: the kernel says which
+//! process sent it, and that process's cgroup says which run it belongs to
+//! ([`crate::cgroups::Cgroups::run_of_process`]; where there are no cgroups, [`claimed_run`]). Invariants:
+//! receiving never waits, allocates no more than a message, and takes no descriptor: those that come along
+//! are closed by the kernel the moment their message is received. So a barrier (sd_notify_barrier(3)) is kept
+//! by treating each message before the next is received.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind, IoSliceMut, Read},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
+    path::Path,
+};
+
+use nix::{
+    errno::Errno,
+    libc::cmsghdr,
+    sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, recvmsg,
+        setsockopt, socket, sockopt::PassCred,
+    },
+};
+use units::RunId;
+
+use crate::environment;
+
+/// How many messages to treat in one turn of a loop that has other things to do.
+pub(crate) const MESSAGES_A_TURN: usize = 64;
+/// The longest message: systemd's limit, too.
+const LONGEST: usize = 4096;
+/// The most of a status that is kept.
+const LONGEST_STATUS: usize = 512;
+/// The most of an environment that is looked through for the run's id.
+const MOST_ENVIRONMENT: u64 = 4 * 1024 * 1024;
+
+/// The socket.
+#[derive(Debug)]
+pub(crate) struct NotifySocket {
+    socket: OwnedFd,
+}
+
+/// Who sent a message, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sender {
+    /// The process; 0 where it is not in our pid namespace, or below it. It may be gone already.
+    pub(crate) pid: i32,
+    /// The user that it runs as.
+    pub(crate) uid: u32,
+}
+
+/// What a message says. What nothing is made of here is left out: watchdogs, stored descriptors, and so on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// `READY=1`: it serves, or has reloaded.
+    pub(crate) ready: bool,
+    /// `RELOADING=1`.
+    pub(crate) reloading: bool,
+    /// `STOPPING=1`.
+    pub(crate) stopping: bool,
+    /// `STATUS=`: a line for people, without control characters; an empty one takes the last back.
+    pub(crate) status: Option<String>,
+    /// `ERRNO=`: why it failed.
+    pub(crate) errno: Option<i32>,
+    /// `MAINPID=`: not believed. A unit's main process is the one that was made for it.
+    pub(crate) main_pid: Option<i32>,
+    /// `BARRIER=1`: somebody waits until what came before this has been treated, which it has.
+    pub(crate) barrier: bool,
+}
+
+impl NotifySocket {
+    /// Makes it there, in the place of one that a former daemon left. Everybody may write to it.
+    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
+            Err(_) | Ok(()) => {}
+        }
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        // Before it has an address: from the first message on the kernel says who sent it.
+        setsockopt(&socket, PassCred, &true)?;
+        bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        fs::set_permissions(path, Permissions::from_mode(0o666))?;
+        Ok(Self { socket })
+    }
+
+    /// The next message, if one waits. One that cannot be used says nothing: [`Notice::default`].
+    pub(crate) fn receive(&self) -> Option<(Sender, Notice)> {
+        let mut message = [0; LONGEST];
+        // Room for the sender alone: descriptors do not fit, and the kernel closes what does not.
+        let mut control = nix::cmsg_space!(UnixCredentials);
+        let (length, complete) = self.receive_into(&mut message, &mut control)?;
+        let sender = sender(&control).unwrap_or(Sender { pid: 0, uid: u32::MAX });
+        if !complete {
+            return Some((sender, Notice::default()));
+        }
+        let notice = Notice::parse(message.get(..length).unwrap_or_default());
+        Some((sender, notice))
+    }
+
+    /// How long the message is, and whether that is all of it.
+    fn receive_into(&self, message: &mut [u8], control: &mut [u8]) -> Option<(usize, bool)> {
+        let mut parts = [IoSliceMut::new(message)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        loop {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(control), flags) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return None,
+                Err(why) => {
+                    tracing::error!(%why, "cannot receive notifications of services");
+                    return None;
+                }
+                Ok(received) => {
+                    return Some((received.bytes, !received.flags.contains(MsgFlags::MSG_TRUNC)));
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The sender, from the one control message that there was room for: a header, then `struct ucred` (unix(7)).
+/// It is taken apart by hand, since nix shows none where others were left out (MSG_CTRUNC).
+fn sender(control: &[u8]) -> Option<Sender> {
+    let body = control.get(size_of::<cmsghdr>()..)?;
+    let (pid, rest) = body.split_first_chunk()?;
+    let (uid, _) = rest.split_first_chunk()?;
+    Some(Sender { pid: i32::from_ne_bytes(*pid), uid: u32::from_ne_bytes(*uid) })
+}
+
+impl Notice {
+    /// Reads a message. What is not understood is left out, and of what is said twice the last counts.
+    pub(crate) fn parse(message: &[u8]) -> Self {
+        let mut notice = Self::default();
+        for line in message.split(|byte| *byte == b'\n') {
+            let mut sides = line.splitn(2, |byte| *byte == b'=');
+            let (Some(name), Some(value)) = (sides.next(), sides.next()) else { continue };
+            match (name, value) {
+                (b"READY", b"1") => notice.ready = true,
+                (b"RELOADING", b"1") => notice.reloading = true,
+                (b"STOPPING", b"1") => notice.stopping = true,
+                (b"BARRIER", b"1") => notice.barrier = true,
+                (b"STATUS", text) => notice.status = Some(status(text)),
+                (b"ERRNO", number) => notice.errno = self::number(number).or(notice.errno),
+                (b"MAINPID", number) => notice.main_pid = self::number(number).or(notice.main_pid),
+                _ => {}
+            }
+        }
+        notice
+    }
+
+    /// Whether it says nothing that anything is made of.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A number of the kernel's, which is never negative here.
+fn number(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|number| *number >= 0)
+}
+
+/// It is shown on terminals, so that it may not command them.
+fn status(text: &[u8]) -> String {
+    let mut status = String::new();
+    for character in String::from_utf8_lossy(text).chars() {
+        if status.len() + character.len_utf8() > LONGEST_STATUS {
+            break;
+        }
+        status.push(if character.is_control() { char::REPLACEMENT_CHARACTER } else { character });
+    }
+    status
+}
+
+/// The run that a process says it belongs to, by its environment. Any program can say that it is another
+/// run's: only for machines where no cgroup tells better.
+pub(crate) fn claimed_run(pid: i32) -> Option<RunId> {
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = Vec::new();
+    file.take(MOST_ENVIRONMENT).read_to_end(&mut variables).ok()?;
+    let mut lines = variables.split(|byte| *byte == 0);
+    let value = lines.find_map(|line| {
+        line.strip_prefix(environment::RUN.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+    })?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! What services cost, each against a bare loop of the same in the same run: a thousand started and stopped, their
+//! memory, the time from a death to the successor, and one among ten thousand.
+//!
+//! Parts to be run are arguments (`crowd`, `successor`, `known`; all by default). Fails where a bound is passed.
+
+mod crowd;
+mod known;
+mod successor;
+
+use std::{env, fs, process::ExitCode, time::Duration};
+
+/// Its name, and what tells whether it keeps its bounds.
+type Part = (&'static str, fn() -> bool);
+
+fn main() -> ExitCode {
+    // cargo adds `--bench`.
+    let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let parts: [Part; 3] =
+        [("crowd", crowd::run), ("successor", successor::run), ("known", known::run)];
+    let mut fine = true;
+    for (name, run) in parts {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            println!("services: {name}, load average {}", load());
+            fine &= run();
+        }
+    }
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How busy the machine was in the last minute: whoever reads a figure has to know.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn ratio(ours: Duration, bare: Duration) -> f64 {
+    ours.as_secs_f64() / bare.as_secs_f64()
+}
