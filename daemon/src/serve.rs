@@ -47,6 +47,8 @@ const RUN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const DESCRIPTORS_PER_RUN: u64 = 9;
 /// Descriptors that runs may not use up: the loop's own, connections, log reading.
 const RESERVED_DESCRIPTORS: u64 = 512;
+/// How long it may take to remove what is left of the last runs; the keeper removes cgroups of version 2 only.
+const LAST_REMOVALS: Duration = Duration::from_secs(2);
 /// How long calls that are being answered may take to reach their clients when everything has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -129,7 +131,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
         keeper: control,
         notify,
         logs: door.logs.clone(),
-        jobs,
+        jobs: jobs.clone(),
         changes: Arc::clone(&door.changes),
         seed: uuid::Uuid::new_v4().into_bytes(),
         all_ended: Arc::clone(&all_ended),
@@ -143,6 +145,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     let logs = door.logs.clone();
     let served = Served { listener: handover.listener, door, boot };
     let outcome = run_doors(served, &serving, &all_ended, supervisor);
+    jobs.await_done(LAST_REMOVALS);
     logs.close();
     drop(serving.send(&ToKeeper::Stopped.encode(), &[], Patience::Wait));
     outcome

@@ -15,6 +15,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use keeper::{
@@ -129,27 +130,58 @@ pub(crate) struct Shared {
 /// The jobs that wait. At most two for each live run (its start, its removal), so it is bounded by the
 /// limit of live runs.
 #[derive(Clone, Default)]
-pub(crate) struct Jobs(Arc<(Mutex<VecDeque<Job>>, Condvar)>);
+pub(crate) struct Jobs(Arc<Line>);
+
+#[derive(Default)]
+struct Line {
+    waiting: Mutex<Waiting>,
+    /// Told of a new job.
+    news: Condvar,
+    /// Told when nothing is left to do.
+    idle: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// How many are being done.
+    working: usize,
+}
 
 impl Jobs {
     /// Adds one.
     pub(crate) fn push(&self, job: Job) {
-        self.lock().push_back(job);
-        self.0.1.notify_one();
+        self.lock().jobs.push_back(job);
+        self.0.news.notify_one();
     }
 
     fn next(&self) -> Job {
-        let mut jobs = self.lock();
+        let mut waiting = self.lock();
         loop {
-            if let Some(job) = jobs.pop_front() {
+            if let Some(job) = waiting.jobs.pop_front() {
+                waiting.working += 1;
                 return job;
             }
-            jobs = self.0.1.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+            waiting = self.0.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Job>> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn done(&self) {
+        let mut waiting = self.lock();
+        waiting.working = waiting.working.saturating_sub(1);
+        if waiting.working == 0 && waiting.jobs.is_empty() {
+            self.0.idle.notify_all();
+        }
+    }
+
+    /// Waits until all is done, but no longer than this: what is left of runs must not outlive the daemon.
+    pub(crate) fn await_done(&self, patience: Duration) {
+        let busy = |waiting: &mut Waiting| waiting.working > 0 || !waiting.jobs.is_empty();
+        drop(self.0.idle.wait_timeout_while(self.lock(), patience, busy));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,6 +202,7 @@ pub(crate) fn start(shared: Arc<Shared>, jobs: Jobs, channel: Channel) -> io::Re
                 }
                 Job::Remove { record, cgroup } => thread.remove(&record, cgroup.as_ref()),
             }
+            jobs.done();
         }
     })?;
     Ok(())

@@ -298,7 +298,11 @@ impl Keeper {
                     self.runs.not_spawned(&run, pid);
                     known = true;
                 }
-                ToKeeper::Release { run } => self.runs.release(&run),
+                ToKeeper::Release { run } => {
+                    self.runs.release(&run);
+                    // It may have been the one that an unknown zombie was held back for.
+                    known = true;
+                }
                 ToKeeper::Hello { .. }
                 | ToKeeper::Adopted { .. }
                 | ToKeeper::Serving
