@@ -1,7 +1,7 @@
 //! The spawner threads: everything about a start that may wait for a disk or for the program itself.
 //!
-//! The supervisor hands a run over and goes on. A spawner finds the program, makes the pipes, has the
-//! keeper hold them, writes the runtime file, makes the cgroup and the process, and says what became of
+//! The supervisor hands a run over and goes on. A spawner finds the program, makes the pipes, writes the
+//! runtime file, makes the cgroup, has the keeper hold the pipes, makes the process, and says what became of
 //! it. What is left of a run that is over is removed here too, since that can wait.
 
 use std::{
