@@ -1,12 +1,10 @@
 //! The environment that every run gets: minimal, the same whoever starts it, and documented here.
 //!
 //! `PATH` (the fixed search path), `HOME`, `USER`, `LOGNAME` and `SHELL` of the user that the daemon runs
-//! as, `AURAE_RUN`, the run's id, and `AURAE_COMMENT`, its comment, if it has one. Nothing of the daemon's own environment is passed on.
-
-use std::ffi::CString;
+//! as, `AURAE_RUN`, the run's id, and `AURAE_COMMENT`, its comment, if it has one. Nothing of the daemon's own
+//! environment is passed on. [`crate::setting`] puts it together.
 
 use nix::unistd::{User, geteuid};
-use units::RunId;
 
 /// The name of the variable that says which run a process belongs to.
 pub(crate) const RUN: &str = "AURAE_RUN";
@@ -42,35 +40,6 @@ impl Environment {
     /// What every run finds, but for what is told to it alone.
     pub(crate) fn fixed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fixed.iter().map(|(name, value)| (*name, value.as_str()))
-    }
-
-    /// The value of a variable in a run's environment.
-    pub(crate) fn value<'a>(
-        &'a self,
-        name: &str,
-        run: &'a str,
-        comment: &'a str,
-    ) -> Option<&'a [u8]> {
-        if name == RUN {
-            return Some(run.as_bytes());
-        }
-        if name == COMMENT && !comment.is_empty() {
-            return Some(comment.as_bytes());
-        }
-        let found = self.fixed.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| value.as_bytes())
-    }
-
-    /// As execve(2) takes it.
-    pub(crate) fn assignments(&self, run: RunId, comment: &str) -> Vec<CString> {
-        let run = (RUN, run.to_string());
-        let comment = Some((COMMENT, comment.to_owned())).filter(|(_, text)| !text.is_empty());
-        self.fixed
-            .iter()
-            .chain([&run])
-            .chain(&comment)
-            .filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok())
-            .collect()
     }
 }
 

@@ -44,32 +44,14 @@ pub(crate) struct NotifySocket {
     socket: OwnedFd,
 }
 
-/// Who sent a message, as the kernel says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sender {
-    /// The process; 0 where it is not in our pid namespace, or below it. It may be gone already.
-    pub(crate) pid: i32,
-    /// The user that it runs as.
-    pub(crate) uid: u32,
-}
-
-/// What a message says. What nothing is made of here is left out: watchdogs, stored descriptors, and so on.
+/// What a message says. What nothing is made of is left out: watchdogs, stored descriptors, and so on; MAINPID= too,
+/// since a unit's main process is the one that was made for it, and BARRIER=, since what came before it has been treated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// `READY=1`: it serves, or has reloaded.
     pub(crate) ready: bool,
-    /// `RELOADING=1`.
-    pub(crate) reloading: bool,
-    /// `STOPPING=1`.
-    pub(crate) stopping: bool,
     /// `STATUS=`: a line for people, without control characters; an empty one takes the last back.
     pub(crate) status: Option<String>,
-    /// `ERRNO=`: why it failed.
-    pub(crate) errno: Option<i32>,
-    /// `MAINPID=`: not believed. A unit's main process is the one that was made for it.
-    pub(crate) main_pid: Option<i32>,
-    /// `BARRIER=1`: somebody waits until what came before this has been treated, which it has.
-    pub(crate) barrier: bool,
 }
 
 impl NotifySocket {
@@ -88,13 +70,14 @@ impl NotifySocket {
         Ok(Self { socket })
     }
 
-    /// The next message, if one waits. One that cannot be used says nothing: [`Notice::default`].
-    pub(crate) fn receive(&self) -> Option<(Sender, Notice)> {
+    /// The next message, if one waits, and the process that the kernel says sent it: 0 where that is not in our pid
+    /// namespace or below it; it may be gone already. A message that cannot be used says nothing: [`Notice::default`].
+    pub(crate) fn receive(&self) -> Option<(i32, Notice)> {
         let mut message = [0; LONGEST];
         // Room for the sender alone: descriptors do not fit, and the kernel closes what does not.
         let mut control = nix::cmsg_space!(UnixCredentials);
         let (length, complete) = self.receive_into(&mut message, &mut control)?;
-        let sender = sender(&control).unwrap_or(Sender { pid: 0, uid: u32::MAX });
+        let sender = sender(&control).unwrap_or(0);
         if !complete {
             return Some((sender, Notice::default()));
         }
@@ -130,11 +113,9 @@ impl AsFd for NotifySocket {
 
 /// The sender, from the one control message that there was room for: a header, then `struct ucred` (unix(7)).
 /// It is taken apart by hand, since nix shows none where others were left out (MSG_CTRUNC).
-fn sender(control: &[u8]) -> Option<Sender> {
-    let body = control.get(size_of::<cmsghdr>()..)?;
-    let (pid, rest) = body.split_first_chunk()?;
-    let (uid, _) = rest.split_first_chunk()?;
-    Some(Sender { pid: i32::from_ne_bytes(*pid), uid: u32::from_ne_bytes(*uid) })
+fn sender(control: &[u8]) -> Option<i32> {
+    let (pid, _) = control.get(size_of::<cmsghdr>()..)?.split_first_chunk()?;
+    Some(i32::from_ne_bytes(*pid))
 }
 
 impl Notice {
@@ -146,12 +127,7 @@ impl Notice {
             let (Some(name), Some(value)) = (sides.next(), sides.next()) else { continue };
             match (name, value) {
                 (b"READY", b"1") => notice.ready = true,
-                (b"RELOADING", b"1") => notice.reloading = true,
-                (b"STOPPING", b"1") => notice.stopping = true,
-                (b"BARRIER", b"1") => notice.barrier = true,
                 (b"STATUS", text) => notice.status = Some(status(text)),
-                (b"ERRNO", number) => notice.errno = self::number(number).or(notice.errno),
-                (b"MAINPID", number) => notice.main_pid = self::number(number).or(notice.main_pid),
                 _ => {}
             }
         }
@@ -162,11 +138,6 @@ impl Notice {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// A number of the kernel's, which is never negative here.
-fn number(text: &[u8]) -> Option<i32> {
-    std::str::from_utf8(text).ok()?.parse().ok().filter(|number| *number >= 0)
 }
 
 /// It is shown on terminals, so that it may not command them.

@@ -1,7 +1,7 @@
 //! From `runtime.Executable`, the wire's definition of what can be executed, to what the core takes: an [`Execution`]
 //! for Exec and Run, a [`units::UnitSpec`] for Start and Enable. Each field is looked at, and a wrong one is named.
 
-mod setting;
+mod surroundings;
 mod unit;
 
 use api::runtime::Executable;
@@ -9,7 +9,10 @@ use units::{Argv, CommandLine, CommandSpec, Execution, Name, RunId};
 
 pub(crate) use unit::{Usual, unit};
 
-use crate::environment::Environment;
+use crate::{
+    environment::Environment,
+    setting::{self, Circumstances},
+};
 
 /// The longest comment, in bytes.
 const LONGEST_COMMENT: usize = 4096;
@@ -42,7 +45,7 @@ pub(crate) fn execution(
     let name = executable.meta.take().unwrap_or_default().name;
     let anonymous = name.is_empty();
     let name = if anonymous { Name::from(run) } else { parse_name(&name)? };
-    let setting = setting::setting(&mut executable)?;
+    let setting = surroundings::setting(&mut executable)?;
     let command =
         command(("command", "argv"), &executable.command, std::mem::take(&mut executable.argv))?;
     let (program, argv) = match command {
@@ -51,14 +54,9 @@ pub(crate) fn execution(
             for warning in line.warnings() {
                 tracing::warn!(%run, %warning, "in a command");
             }
-            let id = run.to_string();
-            let own = |name: &str| {
-                let last = setting.environment.iter().rev().find(|(known, _)| known == name);
-                last.map(|(_, value)| value.as_bytes())
-            };
-            let expanded = line
-                .expand(|name| own(name).or_else(|| environment.value(name, &id, &comment)))
-                .map_err(|why| invalid("command", why))?;
+            let circumstances = Circumstances::of(run, &comment);
+            let variables = setting::variables_but_files(&setting, environment, &circumstances);
+            let expanded = variables.expand(&line).map_err(|why| invalid("command", why))?;
             (expanded.program, expanded.argv)
         }
     };

@@ -8,20 +8,18 @@ use api::runtime::{
 };
 use prost::Message;
 use units::{
-    CommandSpec, ExitSet, KillMode, Kind, Readiness, Restart, RestartWhen, StartLimit, StopSpec,
-    UnitSpec,
+    CommandSpec, ExitSet, KillMode, Kind, Readiness, Restart, RestartWhen, SIGTERM, StartLimit,
+    StopSpec, UnitSpec,
 };
 
 use crate::configuration::Configuration;
 
-use super::{Invalid, command, comment, invalid, parse_name, setting};
+use super::{Invalid, command, comment, invalid, parse_name, surroundings};
 
 /// The longest time that a definition may name: a year, past which deadlines would mean nothing.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 /// Commands of one kind at most.
 const STEPS: usize = 64;
-/// SIGTERM's number (signal(7)).
-const SIGTERM: i32 = 15;
 
 /// What a unit is that does not say otherwise: the daemon's configuration.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +48,7 @@ pub(crate) fn unit(mut executable: Executable, usual: Usual) -> Result<UnitSpec,
     let name = parse_name(&executable.meta.take().unwrap_or_default().name)?;
     let main =
         command(("command", "argv"), &executable.command, std::mem::take(&mut executable.argv))?;
-    let setting = setting::setting(&mut executable)?;
+    let setting = surroundings::setting(&mut executable)?;
     let Executable { kind, remain_after_exit, before, after, on_stop, on_reload, .. } = executable;
     let start_timeout = match executable.start_timeout_ms {
         None => Some(usual.start_timeout),

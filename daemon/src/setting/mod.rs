@@ -8,7 +8,6 @@
 //! about.
 
 mod files;
-mod outcome;
 mod stdin;
 #[cfg(test)]
 mod tests;
@@ -18,11 +17,10 @@ use std::{ffi::CString, fs::File, os::fd::OwnedFd, path::Path};
 
 use api::runtime::StartStage;
 use nix::{errno::Errno, sys::stat::Mode};
-use units::RunId;
+use units::{RunId, UnitResult};
 
 use crate::environment::Environment;
 
-pub(crate) use outcome::Outcome;
 pub(crate) use variables::Variables;
 
 /// Where a program starts that says nothing else.
@@ -41,14 +39,14 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) main_pid: Option<i32>,
     /// Where it says that it is ready, if that is awaited of it: `NOTIFY_SOCKET`.
     pub(crate) notify_socket: Option<&'a Path>,
-    /// How the unit's program fared, for commands on stop: `SERVICE_RESULT`, `EXIT_CODE`, `EXIT_STATUS`.
-    pub(crate) outcome: Option<&'a Outcome>,
+    /// What came of the unit's program so far, for commands on stop: `SERVICE_RESULT` (systemd.exec(5)).
+    pub(crate) result: Option<UnitResult>,
 }
 
 impl<'a> Circumstances<'a> {
     /// Of a run that is no unit's.
     pub(crate) fn of(run: RunId, comment: &'a str) -> Self {
-        Self { run, comment, main_pid: None, notify_socket: None, outcome: None }
+        Self { run, comment, main_pid: None, notify_socket: None, result: None }
     }
 }
 
@@ -65,19 +63,6 @@ pub(crate) struct Inputs {
     pub(crate) umask: Mode,
     /// Its niceness; `None` leaves it ours.
     pub(crate) nice: Option<i32>,
-}
-
-impl Inputs {
-    /// Of a process that says nothing of its own.
-    pub(crate) fn usual(environment: Vec<CString>, null: &File) -> Result<Self, SettingFailure> {
-        Ok(Self {
-            environment,
-            stdin: stdin::open(&units::Stdin::Null, null)?,
-            working_directory: c"/".to_owned(),
-            umask: Mode::from_bits_truncate(MASK),
-            nice: None,
-        })
-    }
 }
 
 /// Why a process cannot be made as its unit wants it.
@@ -123,7 +108,17 @@ pub(crate) fn variables(
     Ok(Variables::gather(fixed, &setting.environment, from_files, circumstances))
 }
 
+/// The same without its files, which only a start reads: by this Exec and Run replace the variables of a command line,
+/// so that a faulty one is the request's own error.
+pub(crate) fn variables_but_files(
+    setting: &units::Setting,
+    fixed: &Environment,
+    circumstances: &Circumstances<'_>,
+) -> Variables {
+    Variables::gather(fixed, &setting.environment, Vec::new(), circumstances)
+}
+
 /// The kernel's reason of an I/O error.
-fn errno_of(why: &std::io::Error) -> Errno {
+pub(crate) fn errno_of(why: &std::io::Error) -> Errno {
     why.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }

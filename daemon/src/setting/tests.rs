@@ -4,20 +4,14 @@ use std::{fs, io::Read, path::Path};
 
 use nix::{sys::wait::WaitStatus, unistd::geteuid};
 use spawn::{Method, Parentage, Plan, PlanInput, Spawner};
-use units::{Cause, CommandLine, EnvironmentFile, Setting, Stdin};
+use units::{CommandLine, EnvironmentFile, Setting, Stdin};
 
 use super::*;
 
 const ID: [u8; 16] = [9; 16];
 
 fn circumstances(comment: &str) -> Circumstances<'_> {
-    Circumstances {
-        run: RunId::from_bytes(ID),
-        comment,
-        main_pid: None,
-        notify_socket: None,
-        outcome: None,
-    }
+    Circumstances::of(RunId::from_bytes(ID), comment)
 }
 
 /// What a line prints, as a process with this setting.
@@ -94,12 +88,11 @@ fn variables_count_in_their_order_and_ours_above_all() {
     ] {
         assert_eq!(value(&printed, name).as_deref(), expected, "{name}: {printed}");
     }
-    let outcome = Outcome { result: "exit-code".to_owned(), cause: Some(Cause::Exited(3)) };
     let told = Circumstances {
         comment: "why",
         main_pid: Some(42),
         notify_socket: Some(Path::new("/run/x/notify")),
-        outcome: Some(&outcome),
+        result: Some(UnitResult::ExitCode),
         ..circumstances("")
     };
     let printed = output(&setting, &told, "/usr/bin/env");
@@ -109,8 +102,6 @@ fn variables_count_in_their_order_and_ours_above_all() {
         ("MAINPID", "42"),
         ("NOTIFY_SOCKET", "/run/x/notify"),
         ("SERVICE_RESULT", "exit-code"),
-        ("EXIT_CODE", "exited"),
-        ("EXIT_STATUS", "3"),
     ] {
         assert_eq!(value(&printed, name).as_deref(), Some(expected), "{name}: {printed}");
     }

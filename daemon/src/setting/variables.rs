@@ -15,6 +15,8 @@ use crate::environment::{COMMENT, Environment, RUN};
 const MAIN_PID: &str = "MAINPID";
 /// Where to say that one is ready (sd_notify(3)).
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+/// What came of the unit's program, in systemd's words (systemd.exec(5)).
+const SERVICE_RESULT: &str = "SERVICE_RESULT";
 
 /// An environment, complete. Each name is in it once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,8 +52,8 @@ impl Variables {
         if let Some(path) = circumstances.notify_socket {
             told(NOTIFY_SOCKET, path.as_os_str().as_bytes().to_vec());
         }
-        for (name, value) in circumstances.outcome.iter().flat_map(|outcome| outcome.variables()) {
-            told(name, value.into_bytes());
+        if let Some(result) = circumstances.result {
+            told(SERVICE_RESULT, result.to_string().into_bytes());
         }
         Self { values }
     }

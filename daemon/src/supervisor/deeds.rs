@@ -95,6 +95,9 @@ fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCgroup>) {
 
 /// Holds a run's main process, and watches it where there is something to find out when it has ended.
 pub(super) fn hold_main(supervisor: &mut Supervisor, run: RunId, main: Main) {
+    if !supervisor.held.contains_key(&run) {
+        return;
+    }
     let number = supervisor.number(Watched::Main(run));
     let Some(held) = supervisor.held.get_mut(&run) else { return };
     if held.cgroup.is_some() {
@@ -123,8 +126,8 @@ pub(super) fn look_ahead(supervisor: &mut Supervisor, run: RunId) {
 
 /// Sends a signal to all processes of a run; with `and_continue`, SIGCONT after it, so that a stopped one hears it.
 fn signal(supervisor: &Supervisor, run: RunId, (signal, and_continue): (i32, bool)) {
-    let signals = [signal, SIGCONT];
-    let signals = if and_continue { &signals[..] } else { &signals[..1] };
+    let both = [signal, SIGCONT];
+    let signals = if and_continue { &both } else { std::slice::from_ref(&signal) };
     match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
         (Tracking::Cgroups(_), Some(cgroup)) => {
             cgroup.signal(signals);
@@ -192,6 +195,11 @@ fn wanted(supervisor: &Supervisor, run: RunId) -> Wanted<'_> {
 }
 
 fn await_empty(supervisor: &mut Supervisor, run: RunId) {
+    // It may be awaited already.
+    unwatch(supervisor, run);
+    if !supervisor.held.contains_key(&run) {
+        return;
+    }
     let number = supervisor.number(Watched::Cgroup(run));
     let Some(held) = supervisor.held.get_mut(&run) else { return };
     held.number = number;

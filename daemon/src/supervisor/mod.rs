@@ -1,14 +1,14 @@
 //! The supervisor: the one thread that owns all state of runs.
 //!
-//! It waits for the keeper's messages, for its inbox, for cgroups that become empty and for the next
-//! deadline; never for a disk, a network or a program. What happens is turned into the core's events, and
+//! It waits for the keeper's messages, for its inbox, for what programs say of themselves, for main processes that end,
+//! for cgroups that become empty and for the next deadline; never for a disk, a network or a program. What happens is turned into the core's events, and
 //! the core's actions into deeds; nothing is decided here.
 
 mod deeds;
 mod inbox;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     sync::Arc,
     time::Duration,
@@ -104,6 +104,11 @@ pub(crate) struct Supervisor {
     /// Told once when everything has ended.
     all_ended: Arc<tokio::sync::Notify>,
     shut_down: Option<Ticket>,
+    /// What has happened and waits for its step.
+    events: VecDeque<Event>,
+    /// Whether a step is under way.
+    stepping: bool,
+    /// Empty between steps; kept for its room.
     actions: Vec<Action>,
 }
 
@@ -152,6 +157,8 @@ impl Supervisor {
             changes: parts.changes,
             all_ended: parts.all_ended,
             shut_down: None,
+            events: VecDeque::new(),
+            stepping: false,
             actions: Vec::new(),
         })
     }
@@ -296,8 +303,8 @@ impl Supervisor {
             // What a spawner said of a process must be known before what the process says.
             self.take_inbox();
             let run = match &self.tracking {
-                Tracking::Cgroups(cgroups) => cgroups.run_of_process(sender.pid),
-                Tracking::BestEffort(_) => notify::claimed_run(sender.pid),
+                Tracking::Cgroups(cgroups) => cgroups.run_of_process(sender),
+                Tracking::BestEffort(_) => notify::claimed_run(sender),
             };
             // Nothing is logged of one that is nobody's: anybody may send as many as he likes.
             let Some(run) = run else { continue };
@@ -347,15 +354,22 @@ impl Supervisor {
         self.step(Event::Command(ticket, command));
     }
 
-    /// One transition of the core, and its deeds.
+    /// One transition of the core, and its deeds. What deeds cause waits until all deeds of this one are done, so
+    /// that changes are told in the order of their numbers.
     fn step(&mut self, event: Event) {
-        let mut actions = std::mem::take(&mut self.actions);
-        self.core.step(clock::now(), event, &mut actions);
-        for action in actions.drain(..) {
-            deeds::perform(self, action);
+        self.events.push_back(event);
+        if std::mem::replace(&mut self.stepping, true) {
+            return;
         }
-        // Deeds may have made steps of their own, with a list of their own.
+        let mut actions = std::mem::take(&mut self.actions);
+        while let Some(event) = self.events.pop_front() {
+            self.core.step(clock::now(), event, &mut actions);
+            for action in actions.drain(..) {
+                deeds::perform(self, action);
+            }
+        }
         self.actions = actions;
+        self.stepping = false;
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {

@@ -25,7 +25,7 @@ pub use order::{Answer, Command, Execution, Found, Order, StopHow, Target, Ticke
 pub use origin::{Door, Origin, UnknownDoor};
 pub use record::{Account, Cause, ExitRecord, Leftovers, ProcessExit, ProcessUsage, StartFailure};
 pub use refusal::Refusal;
-pub use signal::{is_signal, signal_name, signal_number};
+pub use signal::{SIGTERM, is_signal, signal_name, signal_number};
 pub use unit::{
     Change, ChangeCause, CommandSpec, Desired, EnvironmentFile, EnvironmentText,
     EnvironmentWarning, ExitSet, InvalidExitWord, InvalidSpec, InvalidVariable, KillMode, Kind,

@@ -40,8 +40,8 @@ pub enum Order {
     Start {
         /// What it is; what an earlier start said of it is forgotten, unless it is up already.
         spec: Arc<UnitSpec>,
-        /// The id of the first run of its program, where the caller wants to know that again after a crash; counts
-        /// where the unit is not loaded.
+        /// The id of its first run, of its program or of a command before it, where the caller wants to know after a
+        /// crash whether it has begun; counts where the unit is not loaded.
         run: Option<RunId>,
     },
     /// Bring a unit down, where it is up, and up again: answered by [`Answer::Up`] when it is ready again.

@@ -3,7 +3,7 @@
 /// SIGKILL's number.
 pub(crate) const SIGKILL: i32 = 9;
 /// SIGTERM's number.
-pub(crate) const SIGTERM: i32 = 15;
+pub const SIGTERM: i32 = 15;
 /// The largest signal number: SIGRTMAX.
 const LARGEST: i32 = 64;
 /// The first real-time signal that glibc leaves to programs.

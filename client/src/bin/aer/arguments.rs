@@ -12,8 +12,9 @@ use clap_complete::Shell;
 use client::{Endpoint, LogSource};
 use uuid::Uuid;
 
-use self::options::{SettingOptions, UnitOptions};
+use self::options::SettingOptions;
 pub(crate) use self::{
+    options::UnitOptions,
     schedule::{Disable, Enable, Import, List, Names, ScheduleVerb},
     units::{Forget, Name, Restart, Signal, Start, Stop, Wait, Watch},
 };

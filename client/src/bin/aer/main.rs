@@ -3,6 +3,7 @@
 mod arguments;
 mod completions;
 mod config;
+mod definition;
 mod destroy;
 mod disable;
 mod each;

@@ -1,13 +1,12 @@
 //! `aer start`: units, until they are up.
 
-use api::{meta::AuraeMeta, runtime::Executable};
-use client::{Client, unit_file};
+use client::Client;
 
 use crate::{
     arguments::{Format, Start},
+    definition::Definition,
     each,
     failure::Failure,
-    file::{self, LARGEST_UNIT},
     render,
 };
 
@@ -18,22 +17,9 @@ pub(crate) async fn run(client: &Client, wanted: Start, output: Format) -> Resul
         })
         .await;
     }
-    let executable = executable(wanted).await?;
-    let name = executable.meta.as_ref().map(|meta| meta.name.clone()).unwrap_or_default();
+    let Start { names: _, file, name, comment, command, argv, options } = wanted;
+    let definition = Definition { file, name, comment, command, argv, options };
+    let (executable, name) = definition.read().await?;
     render::started(&client.start_this(executable).await?, &name, output)?;
     Ok(0)
-}
-
-async fn executable(wanted: Start) -> Result<Executable, Failure> {
-    if let Some(path) = wanted.file {
-        return Ok(file::read(path, LARGEST_UNIT, unit_file::read_unit).await?);
-    }
-    let name = wanted.name.unwrap_or_default();
-    Ok(wanted.options.on(Executable {
-        meta: Some(AuraeMeta { name, ..AuraeMeta::default() }),
-        command: wanted.command.unwrap_or_default(),
-        comment: wanted.comment.unwrap_or_default(),
-        argv: wanted.argv,
-        ..Executable::default()
-    }))
 }

@@ -1,5 +1,7 @@
 //! `runtime.Runtime`: executing, with the answer at the end or as it happens, and units.
 
+use std::time::Duration;
+
 use api::{
     meta::AuraeMeta,
     runtime::{
@@ -15,14 +17,15 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use units::{Answer, Name, Order, StopHow, Target, UnitDetail, Whom};
+use units::{Answer, Name, Order, Origin, RunId, StopHow, Target, UnitDetail, Whom};
 
 use super::{
     exec, origin,
     record::{record as on_the_wire, state},
     run::Pump,
     status::{invalid, invalid_definition, unanswered},
-    unit, usage, watching,
+    unit::{self, name_of, named},
+    usage, watching,
 };
 use crate::{
     definition,
@@ -60,14 +63,23 @@ impl Runtime {
             let why = format!("the name {name} is registered; choose another, or destroy it first");
             return Err(Status::already_exists(why));
         }
-        self.supports(&execution.setting.limits)?;
+        unit::supports(&self.core, &execution.setting.limits)?;
         let log = log_of(&execution.name, execution.anonymous);
         let call = self.core.execute(execution, origin, patience, hears_start);
         Ok((call.map_err(|why| unanswered(&why))?, log))
     }
 
-    fn supports(&self, limits: &units::ResourceLimits) -> Result<(), Status> {
-        unit::supports(&self.core, limits)
+    /// Brings a unit up: its name, its run, and the main process of that.
+    async fn up(
+        &self,
+        order: Order,
+        origin: Origin,
+        patience: Option<Duration>,
+    ) -> Result<(Name, RunId, i32), Status> {
+        let answer = self.core.ask_within(order, origin, patience).await;
+        let answer = answer.map_err(|why| unanswered(&why))?;
+        let Answer::Up { name, run, pid } = answer else { return Err(out_of_turn(answer)) };
+        Ok((name, run, pid))
     }
 }
 
@@ -138,9 +150,7 @@ impl runtime_server::Runtime for Runtime {
             None => Err(invalid("what", "give a name or an executable")),
         }?;
         let order = Order::Start { spec, run: None };
-        let answer = self.core.ask_within(order, origin, patience).await;
-        let answer = answer.map_err(|why| unanswered(&why))?;
-        let Answer::Up { name, run, pid } = answer else { return Err(out_of_turn(answer)) };
+        let (name, run, pid) = self.up(order, origin, patience).await?;
         Ok(Response::new(StartResponse { meta: named(&name), run_id: run.to_string(), pid }))
     }
 
@@ -155,9 +165,7 @@ impl runtime_server::Runtime for Runtime {
             Some(restart_request::What::Executable(it)) => unit::defined(&self.core, it).await,
             None => Err(invalid("what", "give a name or an executable")),
         }?;
-        let answer = self.core.ask_within(Order::Restart { spec }, origin, patience).await;
-        let answer = answer.map_err(|why| unanswered(&why))?;
-        let Answer::Up { name, run, pid } = answer else { return Err(out_of_turn(answer)) };
+        let (name, run, pid) = self.up(Order::Restart { spec }, origin, patience).await?;
         Ok(Response::new(RestartResponse { meta: named(&name), run_id: run.to_string(), pid }))
     }
 
@@ -167,7 +175,7 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<ReloadResponse>, Status> {
         let origin = origin::of(&request)?;
         let patience = origin::patience(request.metadata());
-        let name = name_of(request.into_inner().meta)?;
+        let name = name_of(request.into_inner().meta.as_ref())?;
         let answer = self.core.ask_within(Order::Reload { name }, origin, patience).await;
         let answer = answer.map_err(|why| unanswered(&why))?;
         let Answer::Reloaded { name } = answer else { return Err(out_of_turn(answer)) };
@@ -237,7 +245,7 @@ impl runtime_server::Runtime for Runtime {
         request: Request<InspectRequest>,
     ) -> Result<Response<InspectResponse>, Status> {
         let origin = origin::of(&request)?;
-        let name = name_of(request.into_inner().meta)?;
+        let name = name_of(request.into_inner().meta.as_ref())?;
         let detail = unit::inspect(&self.core, name, origin).await;
         let UnitDetail { view, spec, control: _, changes } =
             detail.map_err(|why| unanswered(&why))?;
@@ -260,7 +268,7 @@ impl runtime_server::Runtime for Runtime {
         let which = match (meta, all) {
             (None, true) => None,
             (Some(_), true) => return Err(invalid("all", "there is a name too; give one of both")),
-            (meta, false) => Some(name_of(meta)?),
+            (meta, false) => Some(name_of(meta.as_ref())?),
         };
         let answer = self.core.ask(Order::Forget { which }, origin).await;
         let answer = answer.map_err(|why| unanswered(&why))?;
@@ -289,15 +297,6 @@ fn target(meta: Option<AuraeMeta>, run_id: &str) -> Result<Target, Status> {
         (true, false) => run_id.parse().map(Target::Run).map_err(|why| invalid("run_id", why)),
         (false, true) => name.parse().map(Target::Name).map_err(|why| invalid("meta.name", why)),
     }
-}
-
-fn name_of(meta: Option<AuraeMeta>) -> Result<Name, Status> {
-    let name = meta.unwrap_or_default().name;
-    name.parse().map_err(|why| invalid("meta.name", why))
-}
-
-fn named(name: &Name) -> Option<AuraeMeta> {
-    Some(AuraeMeta { name: name.to_string(), message: String::new() })
 }
 
 /// An answer that the core does not give to this order.

@@ -19,7 +19,11 @@ use schedule::{Change, ChangeError, Damage, Entry, OpenError, RepairError};
 use tonic::{Code, Request, Response, Status, Streaming};
 use units::{Name, Order, Origin};
 
-use super::{origin, record, status::invalid, unit};
+use super::{
+    origin, record,
+    status::invalid,
+    unit::{self, name_of, named},
+};
 use crate::{
     clock,
     doors::Core,
@@ -269,16 +273,6 @@ impl Schedule {
 /// hold it up.
 fn tell_later(name: Name, by: Origin, what: &'static str) {
     tokio::spawn(async move { tracing::info!(%name, %by, "{what}") });
-}
-
-/// The name that a request is about.
-fn name_of(meta: Option<&AuraeMeta>) -> Result<Name, Status> {
-    let name = meta.map(|meta| meta.name.as_str()).unwrap_or_default();
-    name.parse().map_err(|why| invalid("meta.name", why))
-}
-
-fn named(name: &Name) -> Option<AuraeMeta> {
-    Some(AuraeMeta { name: name.to_string(), message: String::new() })
 }
 
 fn counted(count: usize, what: &str) -> AuraeMeta {

@@ -157,8 +157,15 @@ pub(super) fn change(change: &Change) -> UnitChange {
     }
 }
 
-fn named(name: &Name) -> Option<AuraeMeta> {
+/// A name, as answers have it.
+pub(super) fn named(name: &Name) -> Option<AuraeMeta> {
     Some(AuraeMeta { name: name.to_string(), message: String::new() })
+}
+
+/// The name that a request is about.
+pub(super) fn name_of(meta: Option<&AuraeMeta>) -> Result<Name, Status> {
+    let name = meta.map(|meta| meta.name.as_str()).unwrap_or_default();
+    name.parse().map_err(|why| invalid("meta.name", why))
 }
 
 fn run_id(run: Option<RunId>) -> String {

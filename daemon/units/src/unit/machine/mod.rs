@@ -223,8 +223,8 @@ impl Unit {
     fn spawn(&mut self, turn: &mut Turn<'_>, role: Role) -> bool {
         let Some(room) = turn.room.checked_sub(1) else { return false };
         turn.room = room;
-        let chosen = if role == Role::Main { self.first_run.take() } else { None };
-        let part = Part { run: chosen.unwrap_or_else(|| turn.draw.run()), role, pid: 0 };
+        let run = self.first_run.take().unwrap_or_else(|| turn.draw.run());
+        let part = Part { run, role, pid: 0 };
         let (main_pid, result) = match role {
             Role::Main => {
                 self.main = Some(part);
@@ -245,6 +245,16 @@ impl Unit {
     fn take_waiting(&mut self, awaited: &[Awaited]) -> Vec<Ticket> {
         let taken = self.waiting.extract_if(.., |(_, one)| awaited.contains(one));
         taken.map(|(ticket, _)| ticket).collect()
+    }
+
+    /// Whoever waits for one thing waits for another; whether anybody does.
+    fn wait_instead(&mut self, former: Awaited, latter: Awaited) -> bool {
+        let mut anybody = false;
+        for (_, awaited) in self.waiting.iter_mut().filter(|(_, awaited)| *awaited == former) {
+            *awaited = latter;
+            anybody = true;
+        }
+        anybody
     }
 
     fn answer(&mut self, turn: &mut Turn<'_>, awaited: &[Awaited], answer: &Answer) {

@@ -187,11 +187,7 @@ impl Unit {
 
     /// Whoever waits for this start waits for the next one.
     fn postpone_waiting(&mut self) {
-        for (_, awaited) in &mut self.waiting {
-            if *awaited == Awaited::Up {
-                *awaited = Awaited::UpAgain;
-            }
-        }
+        self.wait_instead(Awaited::Up, Awaited::UpAgain);
     }
 
     fn within_limit(&self, turn: &Turn<'_>, spec: &UnitSpec) -> Result<(), Refusal> {

@@ -94,11 +94,7 @@ impl Unit {
         (self.ran, self.said_ready, self.unready) = (false, false, false);
         (self.overdue, self.asked, self.how) = (false, false, StopHow::Usual);
         (self.up_since, self.status_text) = (None, None);
-        for (_, awaited) in &mut self.waiting {
-            if *awaited == Awaited::UpAgain {
-                *awaited = Awaited::Up;
-            }
-        }
+        self.wait_instead(Awaited::UpAgain, Awaited::Up);
     }
 
     /// Runs this command before the program, or the program, where there is no such command.
@@ -213,14 +209,8 @@ impl Unit {
         self.enter(turn, state, cause, Some(Arc::clone(record)));
         self.timer = self.up_since.zip(self.spec.run_limit).map(|(at, run)| at.saturating_add(run));
         self.answer(turn, &[Awaited::Reloaded], answer);
-        let again = self.waiting.iter().any(|(_, awaited)| *awaited == Awaited::ReloadedAgain);
-        if !again {
+        if !self.wait_instead(Awaited::ReloadedAgain, Awaited::Reloaded) {
             return;
-        }
-        for (_, awaited) in &mut self.waiting {
-            if *awaited == Awaited::ReloadedAgain {
-                *awaited = Awaited::Reloaded;
-            }
         }
         if self.spawn(turn, Role::OnReload(0)) {
             self.reloading(turn);

@@ -4,8 +4,11 @@
 //! runtime file, makes the cgroup, has the keeper hold the pipes, makes the process, and says what became of
 //! it. What is left of a run that is over is removed here too, since that can wait.
 
+mod failure;
+mod jobs;
+mod work;
+
 use std::{
-    collections::VecDeque,
     ffi::{CString, OsStr, OsString},
     fs::File,
     io,
@@ -14,8 +17,7 @@ use std::{
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
 use keeper::{
@@ -27,87 +29,20 @@ use nix::errno::Errno;
 use spawn::{
     Method, NotFound, OpenFilesLimit, Parentage, Plan, PlanInput, Spawned, Spawner, Stage,
 };
-use units::{
-    CommandSpec, Event, Execution, ExitRecord, Name, Origin, Readiness, ResourceLimits, Role,
-    RunId, StartFailure, UnitResult, UnitSpec,
-};
+use units::{Event, Execution, ExitRecord, Name, Origin, StartFailure};
+
+pub(crate) use jobs::{Job, Jobs};
+pub(crate) use work::{UnitCommand, Work};
 
 use crate::{
     cgroups::RunCgroup,
     clock,
     environment::Environment,
     runfile::{self, RunFile},
-    setting::{self, Circumstances, Inputs, Outcome, SettingFailure, Variables},
+    setting::{Inputs, errno_of},
     supervisor::{Inbox, Message},
 };
-
-/// What to do.
-pub(crate) enum Job {
-    /// Make a run's process.
-    Spawn {
-        /// What to execute.
-        work: Work,
-        /// Who ordered it.
-        origin: Origin,
-        /// Where it is to live; `None` where there are no cgroups.
-        cgroup: Option<RunCgroup>,
-    },
-    /// Remove what is left of a run that is over.
-    Remove {
-        /// How it ended.
-        record: Arc<ExitRecord>,
-        /// Where it lived.
-        cgroup: Option<RunCgroup>,
-    },
-}
-
-/// What to execute.
-pub(crate) enum Work {
-    /// This, as it stands.
-    Execution(Box<Execution>),
-    /// A command of a unit.
-    Command(Box<UnitCommand>),
-}
-
-/// A command of a unit.
-pub(crate) struct UnitCommand {
-    /// The run.
-    pub(crate) run: RunId,
-    /// The unit.
-    pub(crate) spec: Arc<UnitSpec>,
-    /// Which of its commands.
-    pub(crate) role: Role,
-    /// The main process of its program; 0 where there is none.
-    pub(crate) main_pid: i32,
-    /// What came of its program, for commands on stop.
-    pub(crate) result: Option<UnitResult>,
-}
-
-impl Work {
-    /// The run.
-    pub(crate) fn run(&self) -> RunId {
-        match self {
-            Self::Execution(execution) => execution.run,
-            Self::Command(command) => command.run,
-        }
-    }
-
-    /// The name it runs under, and whether that was made up.
-    pub(crate) fn name(&self) -> (&Name, bool) {
-        match self {
-            Self::Execution(execution) => (&execution.name, execution.anonymous),
-            Self::Command(command) => (&command.spec.name, false),
-        }
-    }
-
-    /// What it may use at most.
-    pub(crate) fn limits(&self) -> &ResourceLimits {
-        match self {
-            Self::Execution(execution) => &execution.setting.limits,
-            Self::Command(command) => &command.spec.setting.limits,
-        }
-    }
-}
+use failure::{explain, failure, keeper_fails, nothing_made, pipes};
 
 /// What all spawner threads go by.
 pub(crate) struct Shared {
@@ -125,64 +60,6 @@ pub(crate) struct Shared {
     pub(crate) notify_socket: PathBuf,
     /// Who is told.
     pub(crate) inbox: Inbox,
-}
-
-/// The jobs that wait. At most two for each live run (its start, its removal), so it is bounded by the
-/// limit of live runs.
-#[derive(Clone, Default)]
-pub(crate) struct Jobs(Arc<Line>);
-
-#[derive(Default)]
-struct Line {
-    waiting: Mutex<Waiting>,
-    /// Told of a new job.
-    news: Condvar,
-    /// Told when nothing is left to do.
-    idle: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    jobs: VecDeque<Job>,
-    /// How many are being done.
-    working: usize,
-}
-
-impl Jobs {
-    /// Adds one.
-    pub(crate) fn push(&self, job: Job) {
-        self.lock().jobs.push_back(job);
-        self.0.news.notify_one();
-    }
-
-    fn next(&self) -> Job {
-        let mut waiting = self.lock();
-        loop {
-            if let Some(job) = waiting.jobs.pop_front() {
-                waiting.working += 1;
-                return job;
-            }
-            waiting = self.0.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn done(&self) {
-        let mut waiting = self.lock();
-        waiting.working = waiting.working.saturating_sub(1);
-        if waiting.working == 0 && waiting.jobs.is_empty() {
-            self.0.idle.notify_all();
-        }
-    }
-
-    /// Waits until all is done, but no longer than this: what is left of runs must not outlive the daemon.
-    pub(crate) fn await_done(&self, patience: Duration) {
-        let busy = |waiting: &mut Waiting| waiting.working > 0 || !waiting.jobs.is_empty();
-        drop(self.0.idle.wait_timeout_while(self.lock(), patience, busy));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Starts a spawner thread with its channel to the keeper. It lives as long as the daemon.
@@ -271,7 +148,9 @@ impl Thread {
         cgroup: Option<&RunCgroup>,
     ) -> Result<(Execution, Spawned), (StartFailure, i32)> {
         let run = work.run();
-        let (execution, inputs) = self.equipped(work).map_err(nothing_made)?;
+        let Shared { environment, notify_socket, .. } = &*self.shared;
+        let (execution, inputs) =
+            work.equipped(environment, notify_socket, &self.null).map_err(nothing_made)?;
         let program = find(&execution.program).map_err(nothing_made)?;
         let (stdout_reader, stdout) = io::pipe().map_err(|why| nothing_made(pipes(&why)))?;
         let (stderr_reader, stderr) = io::pipe().map_err(|why| nothing_made(pipes(&why)))?;
@@ -306,49 +185,6 @@ impl Thread {
                 let pid = why.pid.map_or(0, nix::unistd::Pid::as_raw);
                 let sentence = explain(&program, &execution.setting, &why);
                 Err((failure(why.stage, why.errno, &sentence), pid))
-            }
-        }
-    }
-
-    /// The words of what is to be executed, and what its process finds around it.
-    fn equipped(&self, work: Work) -> Result<(Execution, Inputs), StartFailure> {
-        let environment = &self.shared.environment;
-        let refused = |SettingFailure { stage, errno, sentence }| StartFailure {
-            stage: stage.into(),
-            errno: errno_number(errno),
-            message: sentence,
-        };
-        match work {
-            Work::Execution(execution) => {
-                if *execution.setting == units::Setting::default() {
-                    let Execution { run, comment, .. } = &*execution;
-                    let environment = environment.assignments(*run, comment);
-                    let inputs = Inputs::usual(environment, &self.null).map_err(refused)?;
-                    return Ok((*execution, inputs));
-                }
-                let circumstances = Circumstances::of(execution.run, &execution.comment);
-                let variables = setting::variables(&execution.setting, environment, &circumstances)
-                    .map_err(refused)?;
-                let inputs =
-                    setting::inputs(&execution.setting, &variables, &self.null).map_err(refused)?;
-                Ok((*execution, inputs))
-            }
-            Work::Command(command) => {
-                let UnitCommand { run, spec, role, main_pid, result } = *command;
-                let awaited = role == Role::Main && spec.readiness == Readiness::Notify;
-                let outcome =
-                    result.map(|result| Outcome { result: result.to_string(), cause: None });
-                let circumstances = Circumstances {
-                    main_pid: Some(main_pid).filter(|pid| *pid != 0),
-                    notify_socket: awaited.then_some(self.shared.notify_socket.as_path()),
-                    outcome: outcome.as_ref(),
-                    ..Circumstances::of(run, &spec.comment)
-                };
-                let variables = setting::variables(&spec.setting, environment, &circumstances)
-                    .map_err(refused)?;
-                let inputs =
-                    setting::inputs(&spec.setting, &variables, &self.null).map_err(refused)?;
-                Ok((execution_of(run, &spec, role, &variables)?, inputs))
             }
         }
     }
@@ -425,31 +261,6 @@ pub(crate) fn log_of(name: &Name, anonymous: bool) -> LogName {
     if anonymous { LogName::Commands } else { LogName::Unit(name.clone()) }
 }
 
-/// A unit's command, with its variables replaced.
-fn execution_of(
-    run: RunId,
-    spec: &UnitSpec,
-    role: Role,
-    variables: &Variables,
-) -> Result<Execution, StartFailure> {
-    let refused = |why: String| failure(Stage::Exec, Errno::EINVAL, &why);
-    let (program, argv) = match spec.command(role) {
-        None => return Err(refused(format!("{} has no such command", spec.name))),
-        Some(CommandSpec::Argv(argv)) => {
-            (argv.words().first().cloned().unwrap_or_default(), argv.clone())
-        }
-        Some(CommandSpec::Line(line)) => {
-            let expanded = variables.expand(line).map_err(|why| {
-                refused(format!("cannot start it: with its variables replaced, {why}"))
-            })?;
-            (expanded.program, expanded.argv)
-        }
-    };
-    let (name, comment) = (spec.name.clone(), spec.comment.clone());
-    let setting = Arc::clone(&spec.setting);
-    Ok(Execution { run, name, anonymous: false, program, argv, comment, setting })
-}
-
 fn find(program: &[u8]) -> Result<PathBuf, StartFailure> {
     let name = OsString::from_vec(program.to_vec());
     spawn::resolve(OsStr::new(&name)).map_err(|why| {
@@ -459,54 +270,4 @@ fn find(program: &[u8]) -> Result<PathBuf, StartFailure> {
         };
         failure(Stage::Exec, errno, &why.to_string())
     })
-}
-
-/// Why a process came no further than this step, with what its unit says of it.
-fn explain(program: &Path, setting: &units::Setting, why: &spawn::Failure) -> String {
-    if why.stage == Stage::Exec {
-        return spawn::explain_exec(program, why.errno);
-    }
-    let of_its_own = if why.stage == Stage::Chdir {
-        setting.working_directory.as_ref().map(|folder| format!(" {folder}"))
-    } else if why.stage == Stage::Nice {
-        setting.nice.map(|nice| format!(" to {nice}"))
-    } else {
-        None
-    };
-    let of_its_own = of_its_own.unwrap_or_default();
-    format!("cannot start {}: {why}{of_its_own}: {}", program.display(), why.errno.desc())
-}
-
-fn failure(stage: Stage, errno: Errno, sentence: &str) -> StartFailure {
-    let (stage, errno) = (stage_number(stage), errno_number(errno));
-    StartFailure { stage, errno, message: sentence.to_owned() }
-}
-
-/// The kernel's number; 0 where the reason is not the kernel's.
-fn errno_number(errno: Errno) -> i32 {
-    if errno == Errno::UnknownErrno { 0 } else { errno as i32 }
-}
-
-fn errno_of(why: &io::Error) -> Errno {
-    why.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
-}
-
-/// The wire's number of a stage: the exit code where systemd has one.
-fn stage_number(stage: Stage) -> i32 {
-    use api::runtime::StartStage;
-    let uncoded = if stage == Stage::Killed { StartStage::Killed } else { StartStage::Clone };
-    stage.code().unwrap_or(uncoded.into())
-}
-
-fn pipes(why: &io::Error) -> StartFailure {
-    failure(Stage::Descriptors, errno_of(why), &format!("cannot make its descriptors: {why}"))
-}
-
-fn keeper_fails(why: &io::Error) -> StartFailure {
-    let sentence = format!("the keeper cannot hold its descriptors: {why}");
-    failure(Stage::Descriptors, errno_of(why), &sentence)
-}
-
-fn nothing_made(failure: StartFailure) -> (StartFailure, i32) {
-    (failure, 0)
 }
