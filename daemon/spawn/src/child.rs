@@ -9,10 +9,12 @@
 //! 1. Cgroups, the v2 one first: from here on whoever kills the cgroup reaches the child, whatever
 //!    it waits for, and what it uses is charged to it.
 //!    Then the mark: a child that has left none was never made, as far as anybody can tell.
-//! 2. Standard input, output and error, then every other descriptor is closed, not left to
+//! 2. A table of descriptors of its own: until then they are the daemon's, which go on being used,
+//!    and none may be opened, closed or replaced. It takes no more of them than it needs.
+//!    Standard input, output and error, then every other descriptor is closed, not left to
 //!    close-on-exec: chdir and execve can wait for ever, on a dead NFS server say, and meanwhile
 //!    our copies would hold other runs' pipes, our listeners and our locks. Only the cgroup files
-//!    must be written before, which does not depend on anything outside the kernel.
+//!    and the mark are written before, which do not depend on anything outside the kernel.
 //! 3. What needs to open a file (`oom_score_adj`) before the limit of open files, which may be 0.
 //! 4. Signal dispositions, then the mask: a signal that comes before it waits, and one that comes
 //!    after it takes its default action, as it would in the program.
@@ -62,6 +64,7 @@ fn steps(job: &Job<'_>) -> Step {
     if let Some((file, bytes)) = execution.mark {
         write(file, bytes).map_err(|errno| (Stage::Descriptors, errno))?;
     }
+    leave_descriptors(&execution.standard)?;
     if execution.new_session {
         call(libc::SYS_setsid, [0; 4], Stage::Session)?;
     }
@@ -97,6 +100,23 @@ fn steps(job: &Job<'_>) -> Step {
 /// "0" stands for the writer, cgroups(7).
 fn join(procs: usize) -> Step {
     write(procs, b"0").map_err(|errno| (Stage::Cgroup, errno))
+}
+
+/// Makes a table of descriptors of our own that reaches to the last of these three.
+fn leave_descriptors(standard: &[(Stage, usize); 3]) -> Step {
+    let end =
+        standard.iter().map(|(_, descriptor)| descriptor.saturating_add(1)).max().unwrap_or(0);
+    let last = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
+    let unshare = usize::try_from(libc::CLOSE_RANGE_UNSHARE).unwrap_or(usize::MAX);
+    // ENOSYS before Linux 5.9, EPERM in sandboxes that do not know it: then all of it is copied. If
+    // that fails too, what comes next would replace the daemon's own standard streams.
+    system_call(libc::SYS_close_range, [end, last, unshare, 0])
+        .or_else(|_| {
+            let files = usize::try_from(libc::CLONE_FILES).unwrap_or(usize::MAX);
+            system_call(libc::SYS_unshare, [files, 0, 0, 0])
+        })
+        .map(drop)
+        .map_err(|errno| (Stage::Descriptors, errno))
 }
 
 /// Closes all descriptors but the three. Cannot fail: a descriptor that is not open is as closed as

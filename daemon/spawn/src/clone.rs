@@ -11,6 +11,10 @@ use nix::unistd::Pid;
 use std::ffi::{c_int, c_void};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+/// A child has our memory while we wait for it, and our descriptors until it has made a table of its
+/// own (see [`Slots`](crate::slots::Slots)).
+const SHARED: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
+
 /// Makes a child that lives through `job`, and returns once it has executed its program or ended.
 ///
 /// `cgroup` is where [`Method::Clone3IntoCgroup`] makes it; the other methods leave it alone.
@@ -46,7 +50,7 @@ fn legacy(
         // SAFETY: `job` is the one handed to clone below, by a thread that waits (CLONE_VFORK).
         unsafe { child::live(job.cast_const().cast()) }
     }
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+    let flags = SHARED | libc::CLONE_PIDFD;
     let flags = match parentage {
         // The lowest byte, the exit signal, is not looked at: a sibling has our own.
         Parentage::Sibling => flags | libc::CLONE_PARENT,
@@ -70,7 +74,7 @@ fn legacy(
 
 #[cfg(target_arch = "x86_64")]
 mod modern {
-    use super::{BorrowedFd, Errno, Job, Parentage, Pid, RawFd, Stack, child};
+    use super::{BorrowedFd, Errno, Job, Parentage, Pid, RawFd, SHARED, Stack, child};
     use std::arch::asm;
     use std::os::fd::AsRawFd;
 
@@ -103,7 +107,7 @@ mod modern {
         parentage: Parentage,
         pidfd: &mut RawFd,
     ) -> Result<Pid, Errno> {
-        let known = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+        let known = SHARED | libc::CLONE_PIDFD;
         let mut arguments = Arguments {
             flags: u64::from(known.cast_unsigned()) | CLONE_CLEAR_SIGHAND,
             pidfd: address(&raw mut *pidfd),

@@ -11,6 +11,9 @@
 //!   FUSE, or for somebody who stopped the child. It belongs on a thread that may wait, and a start
 //!   deadline must kill the child's cgroup from another.
 //!
+//! - The child shares our descriptors, too, until it has a table of its own: it must touch none of
+//!   them before, and ends if it cannot have one.
+//!
 //! Users and groups are not changed here.
 
 mod child;
@@ -25,6 +28,7 @@ mod pidfd;
 mod plan;
 mod probe;
 mod signals;
+mod slots;
 mod spawner;
 mod stack;
 

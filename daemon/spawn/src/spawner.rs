@@ -5,8 +5,9 @@ use crate::failure::{Failure, Stage};
 use crate::job::{Execution, Job};
 use crate::method::{Method, Parentage};
 use crate::pidfd::PidFd;
-use crate::plan::{Plan, PlanInput};
+use crate::plan::Plan;
 use crate::signals;
+use crate::slots::{Slots, word};
 use crate::stack::Stack;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -15,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Kernels without close_range (before Linux 5.9) close descriptors one by one, up to here at most:
 /// a limit of a thousand million would take minutes. All of ours are close-on-exec besides.
@@ -39,6 +40,7 @@ pub struct Spawner {
     /// The signals that a child sets to their default action.
     signals: Vec<i32>,
     close_limit: usize,
+    slots: Slots,
 }
 
 impl Spawner {
@@ -56,7 +58,8 @@ impl Spawner {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         let close_limit = usize::try_from(hard.min(MOST_CLOSED_ONE_BY_ONE)).unwrap_or(usize::MAX);
         let stack = Stack::new()?;
-        Ok(Self { method, stack, signals: signals_to_reset(method), close_limit })
+        let slots = Slots::new()?;
+        Ok(Self { method, stack, signals: signals_to_reset(method), close_limit, slots })
     }
 
     /// How it makes them.
@@ -80,14 +83,14 @@ impl Spawner {
         let procs = self.open_procs(cgroup)?;
         // The v2 cgroup first: see the order of the child's steps.
         let joins: Vec<usize> = procs.iter().chain(&input.legacy_cgroups).map(word).collect();
-        let standard = Standard::new(input)?;
+        let filled = self.slots.fill(input)?;
         let argv = pointers(&input.argv);
         let environment = pointers(&input.environment);
         let directory = input.working_directory.as_ref();
         let execution = Execution {
             mark: input.mark.as_ref().map(|(file, bytes)| (word(file), *bytes)),
             new_session: input.new_session,
-            standard: standard.numbers,
+            standard: filled.numbers(),
             close_limit: self.close_limit,
             working_directory: directory.map_or(std::ptr::null(), |path| path.as_ptr()),
             umask: input.umask.and_then(|mask| usize::try_from(mask.bits()).ok()),
@@ -170,54 +173,7 @@ fn signals_to_reset(method: Method) -> Vec<i32> {
     }
 }
 
-/// The three standard descriptors, none of them below 3: one that lay at 1, say, would be gone when
-/// its turn came.
-struct Standard {
-    numbers: [(Stage, usize); 3],
-    /// Keeps the copies open.
-    _copies: Vec<OwnedFd>,
-}
-
-impl Standard {
-    fn new(input: &PlanInput) -> Result<Self, Failure> {
-        let mut copies = Vec::new();
-        let mut above = |stage, descriptor: &OwnedFd| {
-            if descriptor.as_raw_fd() > 2 {
-                return Ok((stage, word(descriptor)));
-            }
-            let copy = duplicate(descriptor).map_err(|errno| Failure {
-                stage: Stage::Descriptors,
-                errno,
-                pid: None,
-            })?;
-            let number = word(&copy);
-            copies.push(copy);
-            Ok((stage, number))
-        };
-        let numbers = [
-            above(Stage::Stdin, &input.stdin)?,
-            above(Stage::Stdout, &input.stdout)?,
-            above(Stage::Stderr, &input.stderr)?,
-        ];
-        Ok(Self { numbers, _copies: copies })
-    }
-}
-
-/// A copy at 3 or above: std keeps off the first three ("to avoid accidentally" becoming one of
-/// them), which we do not take its word for.
-fn duplicate(descriptor: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let copy = descriptor
-        .try_clone()
-        .map_err(|error| error.raw_os_error().map_or(Errno::EBADF, Errno::from_raw))?;
-    if copy.as_raw_fd() > 2 { Ok(copy) } else { Err(Errno::EBADF) }
-}
-
 /// The null-terminated list that execve(2) takes.
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
-}
-
-/// A descriptor as the child hands it to the kernel. An open one is never negative.
-fn word(descriptor: &OwnedFd) -> usize {
-    usize::try_from(descriptor.as_raw_fd()).unwrap_or(usize::MAX)
 }
