@@ -4,10 +4,11 @@ use std::{
     fmt::{self, Write as _},
     io::{self, Write as _},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
+    time::Duration,
 };
 
 use logs::{LogName, LogStore};
-use tracing::{Event, Level, Subscriber, field::Field, field::Visit};
+use tracing::{Event, Level, Metadata, Subscriber, field::Field, field::Visit};
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, Targets},
@@ -22,6 +23,10 @@ use crate::clock;
 /// Lines that may wait for standard error. Whoever reads it may be a paused terminal; what passes this
 /// bound is dropped there, and told, and is in the store all the same.
 const STDERR_DEPTH: usize = 1024;
+/// How long a line waits for others.
+const TOGETHER: Duration = Duration::from_millis(1);
+/// Room for most lines, in bytes.
+const LINE: usize = 256;
 
 /// Starts logging: to standard error by this filter, to the store down to trace for our own code.
 pub(crate) fn start(filter: &str, store: LogStore, instance: RunId) -> io::Result<()> {
@@ -33,8 +38,7 @@ pub(crate) fn start(filter: &str, store: LogStore, instance: RunId) -> io::Resul
         .with_default(LevelFilter::INFO)
         .with_target("auraed_core", LevelFilter::TRACE);
     tracing_subscriber::registry()
-        .with(ToStderr { sender }.with_filter(printed))
-        .with(ToStore { store, instance }.with_filter(stored))
+        .with(Log { printed, stored, stderr: sender, store, instance })
         .try_init()
         .map_err(io::Error::other)
 }
@@ -48,41 +52,59 @@ fn printed(filter: &str) -> io::Result<Targets> {
     Ok(Targets::new().with_default(level).with_targets(quiet).with_targets(wanted))
 }
 
-/// The layer to standard error.
-struct ToStderr {
-    sender: SyncSender<String>,
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToStderr {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = format(event);
-        line.push('\n');
-        // Full: whoever reads is not reading. The store has it.
-        drop(self.sender.try_send(line));
-    }
-}
-
-fn print(lines: &Receiver<String>) {
-    while let Ok(line) = lines.recv() {
-        drop(io::stderr().lock().write_all(format!("auraed-core: {line}").as_bytes()));
-    }
-}
-
-/// The layer to the store.
-struct ToStore {
+/// The layer that writes each event once, for both.
+struct Log {
+    printed: Targets,
+    stored: Targets,
+    stderr: SyncSender<String>,
     store: LogStore,
     /// This daemon, as the store tells instances apart.
     instance: RunId,
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToStore {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let line = format(event);
-        self.store.append(&LogName::Daemon, self.instance, line.as_bytes(), clock::wall());
+impl Log {
+    /// Whether it is for standard error, and for the store.
+    fn wanted(&self, of: &Metadata<'_>) -> (bool, bool) {
+        let by = |filter: &Targets| filter.would_enable(of.target(), of.level());
+        (by(&self.printed), by(&self.stored))
     }
 }
 
-/// `LEVEL target: message key=value …`; line ends are escaped, so that one event is one line.
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        matches!(self.wanted(metadata), (true, _) | (_, true))
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let (printed, stored) = self.wanted(event.metadata());
+        let line = format(event);
+        if stored {
+            let written = line.trim_end_matches('\n');
+            self.store.append(&LogName::Daemon, self.instance, written.as_bytes(), clock::wall());
+        }
+        if printed {
+            // Full: whoever reads is not reading. The store has it.
+            drop(self.stderr.try_send(line));
+        }
+    }
+}
+
+/// Writes lines that come together at once: to be woken for each would cost whoever logs as much as to format it.
+#[expect(clippy::disallowed_methods, reason = "a pause after a line, not a wait for anything")]
+fn print(lines: &Receiver<String>) {
+    let mut text = String::new();
+    while let Ok(first) = lines.recv() {
+        std::thread::sleep(TOGETHER);
+        text.clear();
+        for line in std::iter::once(first).chain(lines.try_iter().take(STDERR_DEPTH)) {
+            text.push_str("auraed-core: ");
+            text.push_str(&line);
+        }
+        drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
+}
+
+/// `LEVEL target: message key=value …` and a line end; others are escaped, so that one event is one line.
 fn format(event: &Event<'_>) -> String {
     let level = match *event.metadata().level() {
         Level::ERROR => "ERROR",
@@ -91,13 +113,21 @@ fn format(event: &Event<'_>) -> String {
         Level::DEBUG => "DEBUG",
         Level::TRACE => "TRACE",
     };
-    let mut fields = Fields { message: String::new(), rest: String::new() };
-    event.record(&mut fields);
     let target = event.metadata().target();
-    let Fields { message, rest } = fields;
-    format!("{level} {target}: {message}{rest}").replace('\n', "\\n")
+    let mut fields = Fields { message: String::with_capacity(LINE), rest: String::new() };
+    // Writing to a String does not fail.
+    write!(fields.message, "{level} {target}: ").ok();
+    event.record(&mut fields);
+    let Fields { message: mut line, rest } = fields;
+    line.push_str(&rest);
+    if line.contains('\n') {
+        line = line.replace('\n', "\\n");
+    }
+    line.push('\n');
+    line
 }
 
+/// What is said of an event: the message, and after it everything else.
 struct Fields {
     message: String,
     rest: String,

@@ -34,6 +34,12 @@ pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Failure> {
     Ok(us.with_file_name(name))
 }
 
+/// How the daemon's allocator goes about memory (mallopt(3)), unless our own environment says otherwise. Its threads
+/// share one arena, and what is free at the end goes back to the kernel: what a thousand calls at once need for a moment
+/// would stay with it otherwise, 2 KiB for each.
+const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "262144")];
+
 /// Executes a program with these descriptors as 3, 4, … and our environment, less what is meant for us.
 pub(crate) fn start(
     program: &Path,
@@ -48,8 +54,11 @@ pub(crate) fn start(
         .map(|argument| CString::new(argument.into_vec()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(no_nul)?;
+    let given = |name: &str| std::env::var_os(name).is_some();
+    let usual = ALLOCATOR.into_iter().filter(|(name, _)| !given(name));
     let environment: Vec<CString> = std::env::vars_os()
         .filter(|(name, _)| name != "NOTIFY_SOCKET")
+        .chain(usual.map(|(name, value)| (name.into(), value.into())))
         .filter_map(|(mut name, value)| {
             name.push("=");
             name.push(value);

@@ -27,7 +27,8 @@ pub(crate) struct Known {
 
 #[derive(Debug, Default)]
 struct Runs {
-    known: HashMap<RunId, Known>,
+    /// Boxed: a table has room for twice as many as it holds.
+    known: HashMap<RunId, Box<Known>>,
     by_pid: HashMap<i32, RunId>,
     newest: HashMap<LogName, RunId>,
     /// Those that ended, the oldest in front.
@@ -54,7 +55,7 @@ impl Recent {
         let mut runs = self.lock();
         let (first, pid, started, ended) = (None, None, None, None);
         let known = Known { log: log.clone(), resumed, first, pid, started, ended };
-        runs.known.insert(run, known);
+        runs.known.insert(run, Box::new(known));
         runs.newest.insert(log.clone(), run);
     }
 
@@ -84,7 +85,7 @@ impl Recent {
     }
 
     pub(crate) fn find(&self, run: RunId) -> Option<Known> {
-        self.lock().known.get(&run).cloned()
+        self.lock().known.get(&run).map(|known| (**known).clone())
     }
 
     pub(crate) fn by_pid(&self, pid: i32) -> Option<RunId> {

@@ -54,9 +54,10 @@ pub(crate) struct Writer {
     sizes: Sizes,
     null: File,
     on_finished: Box<dyn Fn(Finished) + Send>,
-    runs: HashMap<RunId, LiveRun>,
-    pipes: HashMap<u64, Pipe>,
-    logs: HashMap<LogName, Log>,
+    /// Boxed, as the others are: a table has room for twice as many as it holds.
+    runs: HashMap<RunId, Box<LiveRun>>,
+    pipes: HashMap<u64, Box<Pipe>>,
+    logs: HashMap<LogName, Box<Log>>,
     uses: u64,
     retry: Option<Instant>,
     noteworthy: Arc<AtomicBool>,
@@ -99,7 +100,7 @@ impl Writer {
             self.serve(events, clock::now());
             self.attend_to_trouble(clock::now());
         }
-        self.logs.values_mut().for_each(Log::retry);
+        self.logs.values_mut().for_each(|log| log.retry());
         self.shared.news.close();
     }
 
@@ -135,7 +136,7 @@ impl Writer {
         let log = self.logs.entry(name.clone()).or_insert_with(|| {
             let folder = Folder::new(&self.shared.root, name);
             let published = self.shared.news.of(name);
-            Log::new(folder, self.sizes, published, Arc::clone(&self.noteworthy))
+            Box::new(Log::new(folder, self.sizes, published, Arc::clone(&self.noteworthy)))
         });
         log.used = self.uses;
         log
@@ -155,7 +156,7 @@ impl Writer {
     fn attach(&mut self, id: RunId, name: LogName, pipes: [NewPipe; 2], resumed: bool) {
         let tokens = pipes.iter().map(|pipe| pipe.token).collect();
         for NewPipe { token, stream, pipe } in pipes {
-            self.pipes.insert(token, Pipe::new(id, stream, pipe));
+            self.pipes.insert(token, Box::new(Pipe::new(id, stream, pipe)));
         }
         self.log(&name).runs += 1;
         let mut run = LiveRun::new(id, name, tokens);
@@ -166,7 +167,7 @@ impl Writer {
                 Err(error) => run.note(format!("{error}: {}", error.source)),
             }
         }
-        self.runs.insert(id, run);
+        self.runs.insert(id, Box::new(run));
     }
 
     fn started(&mut self, id: RunId, pid: i32, time: u64) {
@@ -300,7 +301,7 @@ impl Writer {
     fn attend_to_trouble(&mut self, moment: Moment) {
         let due = self.retry.is_some_and(|at| at <= moment.instant);
         if due {
-            self.logs.values_mut().for_each(Log::retry);
+            self.logs.values_mut().for_each(|log| log.retry());
         }
         if !self.noteworthy.swap(false, Ordering::Relaxed) && !due {
             return;

@@ -23,6 +23,7 @@ mod usage;
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -207,7 +208,7 @@ impl Cgroups {
         let left: Vec<RunCgroup> = runs.map(RunCgroup::new).collect();
         for cgroup in &left {
             tracing::warn!(cgroup = %cgroup.shown(), "ending what an earlier instance left behind");
-            drop(cgroup.kill());
+            drop(cgroup.kill(None));
         }
         // They die at the same time; what does not (a process that waits for a dead disk) is left for the
         // next start.
@@ -267,8 +268,14 @@ fn move_in(leaf: &Path, keeper: i32) -> io::Result<()> {
     fs::write(&procs, std::process::id().to_string())
 }
 
-/// The folders in a folder.
+/// The cgroups in a cgroup.
 fn folders(path: &Path) -> Vec<PathBuf> {
+    // A folder of cgroupfs has a link for itself, one for its name, and one for each folder in it, as those of most
+    // filesystems have (`kernfs_refresh_inode` in fs/kernfs/inode.c): most runs have none, and need not be listed.
+    const WITHOUT: u64 = 2;
+    if fs::metadata(path).is_ok_and(|folder| folder.nlink() == WITHOUT) {
+        return Vec::new();
+    }
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
 }

@@ -12,7 +12,11 @@ use std::{
     time::Duration,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::Pid,
+};
+use spawn::{Delivery, PidFd};
 use units::Account;
 
 use super::{
@@ -21,7 +25,7 @@ use super::{
     remove_all, remove_unless_shared, statistics,
     usage::{self, LiveUsage},
 };
-use crate::clock;
+use crate::{clock, processes::Main};
 
 /// The cgroup of one run; it may not exist yet, or not any more.
 #[derive(Clone, Debug)]
@@ -107,14 +111,14 @@ impl RunCgroup {
 
     /// The kernel's kill: every process in it and below it, at once, forks included (Linux 5.14).
     /// Where the kernel has none, each process by itself; the caller repeats until it is empty.
-    pub(crate) fn kill(&self) -> io::Result<()> {
+    pub(crate) fn kill(&self, main: Option<&Main>) -> io::Result<()> {
         match fs::write(self.path.join("cgroup.kill"), "1") {
             // EOPNOTSUPP: a process of it has made it threaded (cgroup-v2.rst, "Threads").
             Err(why)
                 if (why.kind() == ErrorKind::NotFound && self.path.exists())
                     || why.raw_os_error() == Some(nix::libc::EOPNOTSUPP) =>
             {
-                self.signal(&[nix::libc::SIGKILL]);
+                self.signal(main, &[nix::libc::SIGKILL]);
                 Ok(())
             }
             Err(why) if why.kind() == ErrorKind::NotFound || is_gone(&why) => Ok(()),
@@ -122,17 +126,20 @@ impl RunCgroup {
         }
     }
 
-    /// Sends these signals to each of its processes.
-    pub(crate) fn signal(&self, signals: &[i32]) {
-        for pid in self.processes() {
-            let Ok(process) = spawn::PidFd::open(nix::unistd::Pid::from_raw(pid)) else { continue };
+    /// Sends these signals to each of its processes, and to its main one in any case: root's programs can leave their
+    /// cgroup, and are the run's all the same.
+    pub(crate) fn signal(&self, main: Option<&Main>, signals: &[i32]) {
+        // Gone is as good as told; a stranger's process (another user namespace) cannot be.
+        let tell = |process: &PidFd| {
+            signals.iter().any(|signal| process.signal(*signal) == Ok(Delivery::Gone))
+        };
+        // Told already, without another look; where it is gone, its number may be another's.
+        let told = main.filter(|main| !tell(&main.process)).map(|main| main.pid);
+        for pid in self.processes().into_iter().filter(|pid| Some(*pid) != told) {
+            let Ok(process) = PidFd::open(Pid::from_raw(pid)) else { continue };
             // The number may have become another process's since it was read.
-            if !self.has(pid) {
-                continue;
-            }
-            for signal in signals {
-                // Gone is as good as told; a stranger's process (another user namespace) cannot be.
-                process.signal(*signal).ok();
+            if self.has(pid) {
+                tell(&process);
             }
         }
     }
@@ -184,7 +191,7 @@ impl RunCgroup {
     }
 
     /// Whether this process is in it.
-    pub(crate) fn has(&self, pid: i32) -> bool {
+    fn has(&self, pid: i32) -> bool {
         let listed = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let own = listed.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
         // The run's id is in the path, and no other cgroup has it.

@@ -326,7 +326,7 @@ fn spawn(cgroup: &RunCgroup, words: &[&str]) -> Spawned {
 
 /// Waits until it is empty, and removes it.
 fn end(cgroup: &RunCgroup) {
-    cgroup.kill().unwrap();
+    cgroup.kill(None).unwrap();
     cgroup.await_empty(Duration::MAX);
     cgroup.remove();
     assert!(!cgroup.path().exists());

@@ -90,7 +90,7 @@ fn tell(supervisor: &Supervisor, change: Arc<Change>) {
 /// Begins to hold a run, and where it lives.
 fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCgroup>) {
     let held = Held { main: None, main_number: 0, number: 0, cgroup, watch: None, account: None };
-    supervisor.held.insert(run, held);
+    supervisor.held.insert(run, Box::new(held));
 }
 
 /// Holds a run's main process, and watches it where there is something to find out when it has ended.
@@ -128,11 +128,9 @@ pub(super) fn look_ahead(supervisor: &mut Supervisor, run: RunId) {
 fn signal(supervisor: &Supervisor, run: RunId, (signal, and_continue): (i32, bool)) {
     let both = [signal, SIGCONT];
     let signals = if and_continue { &both } else { std::slice::from_ref(&signal) };
-    match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
-        (Tracking::Cgroups(_), Some(cgroup)) => {
-            cgroup.signal(signals);
-            signal_escaped(supervisor, run, cgroup, signals);
-        }
+    let (main, cgroup) = place(supervisor, run);
+    match (&supervisor.tracking, cgroup) {
+        (Tracking::Cgroups(_), Some(cgroup)) => cgroup.signal(main, signals),
         (Tracking::Cgroups(_), None) => {}
         (Tracking::BestEffort(descendants), _) => {
             descendants.signal(wanted(supervisor, run), signals);
@@ -140,15 +138,10 @@ fn signal(supervisor: &Supervisor, run: RunId, (signal, and_continue): (i32, boo
     }
 }
 
-/// Sends signals to a main process that has left its cgroup, as root's programs can: it is the run's all the same.
-fn signal_escaped(supervisor: &Supervisor, run: RunId, cgroup: &RunCgroup, signals: &[i32]) {
-    let main = supervisor.held.get(&run).and_then(|held| held.main.as_ref());
-    if let Some(main) = main.filter(|main| !cgroup.has(main.pid)) {
-        for signal in signals {
-            // Gone is as good as told.
-            main.process.signal(*signal).ok();
-        }
-    }
+/// Its main process and its cgroup, as far as there are any.
+fn place(supervisor: &Supervisor, run: RunId) -> (Option<&Main>, Option<&RunCgroup>) {
+    let held = supervisor.held.get(&run);
+    (held.and_then(|held| held.main.as_ref()), held.and_then(|held| held.cgroup.as_ref()))
 }
 
 /// The same to its main process alone.
@@ -162,12 +155,14 @@ fn signal_main(supervisor: &Supervisor, run: RunId, (signal, and_continue): (i32
 }
 
 fn kill(supervisor: &mut Supervisor, run: RunId) {
-    match (&supervisor.tracking, supervisor.held.get(&run).and_then(|held| held.cgroup.as_ref())) {
+    let (main, cgroup) = place(supervisor, run);
+    match (&supervisor.tracking, cgroup) {
         (Tracking::Cgroups(_), Some(cgroup)) => {
-            if let Err(why) = cgroup.kill() {
+            if let Err(why) = cgroup.kill(main) {
                 tracing::error!(%run, cgroup = cgroup.shown(), %why, "cannot kill; trying again");
             }
-            signal_escaped(supervisor, run, cgroup, &[SIGKILL]);
+            // It may have left the cgroup; gone is as good as told.
+            main.map(|main| main.process.signal(SIGKILL).ok());
         }
         (Tracking::Cgroups(_), None) => {}
         (Tracking::BestEffort(descendants), _) => {

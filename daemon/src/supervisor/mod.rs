@@ -85,7 +85,8 @@ enum Watched {
 /// The supervisor.
 pub(crate) struct Supervisor {
     core: Core,
-    held: HashMap<RunId, Held>,
+    /// Boxed: a table has room for twice as many as it holds.
+    held: HashMap<RunId, Box<Held>>,
     by_number: HashMap<u64, Watched>,
     next_number: u64,
     /// The runs of which somebody wants to know when they are empty, and nothing tells.

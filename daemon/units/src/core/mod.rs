@@ -41,7 +41,8 @@ pub use event::{Action, Event, Limits, Now};
 pub struct Core {
     limits: Limits,
     /// In the order of their ids, so that the same events always lead to the same actions.
-    runs: BTreeMap<RunId, Run>,
+    /// Boxed: a node has room for twice as many as it holds.
+    runs: BTreeMap<RunId, Box<Run>>,
     names: HashMap<Name, Vec<RunId>>,
     /// The runs whose main processes have, or had, these pids.
     pids: BTreeSet<(i32, RunId)>,
