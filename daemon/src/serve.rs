@@ -121,7 +121,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     let notify =
         NotifySocket::bind(&shared.notify_socket).map_err(when("making the notify socket"))?;
     let jobs = Jobs::default();
-    start_spawners(&shared, &jobs, spawners)?;
+    spawning::start(&shared, &jobs, spawners).map_err(when("starting a spawner thread"))?;
     let all_ended = Arc::new(tokio::sync::Notify::new());
     let serving = control.try_clone().map_err(when("keeping the channel to the keeper"))?;
     let parts = Parts {
@@ -233,18 +233,6 @@ fn start_supervisor(supervisor: Supervisor) -> Result<std::thread::JoinHandle<()
         .name("supervisor".to_owned())
         .spawn(move || supervisor.run())
         .map_err(when("starting the supervisor thread"))
-}
-
-fn start_spawners(
-    shared: &Arc<Shared>,
-    jobs: &Jobs,
-    channels: Vec<Channel>,
-) -> Result<(), BeginError> {
-    for channel in channels {
-        spawning::start(Arc::clone(shared), jobs.clone(), channel)
-            .map_err(when("starting a spawner thread"))?;
-    }
-    Ok(())
 }
 
 fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, BeginError> {

@@ -11,6 +11,15 @@ use units::{ExitRecord, Origin};
 use super::Work;
 use crate::cgroups::RunCgroup;
 
+/// The threads that make processes. One more would not make more of them in the same time.
+pub(super) const USUAL_THREADS: usize = 2;
+/// The most that there may be: as many starts can hang, on a dead filesystem say, before others wait for their end.
+const MOST_THREADS: usize = 64;
+/// Nothing was taken for so long: every thread hangs. A start takes a thousandth of that.
+const STALL: Duration = Duration::from_millis(250);
+/// How long a thread beyond the usual ones waits for something to do.
+const LINGER: Duration = Duration::from_secs(10);
+
 /// What to do.
 pub(crate) enum Job {
     /// Make a run's process.
@@ -41,6 +50,8 @@ struct Line {
     waiting: Mutex<Waiting>,
     /// Told of a new job.
     news: Condvar,
+    /// Told of a job that finds every thread at work.
+    backlog: Condvar,
     /// Told when nothing is left to do.
     idle: Condvar,
 }
@@ -48,27 +59,71 @@ struct Line {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
-    /// How many are being done.
+    /// The threads that there are.
+    threads: usize,
+    /// How many of them are at work.
     working: usize,
+    /// How many jobs were ever taken: what does not grow stands still.
+    taken: u64,
+    /// Whether somebody looks out for a line that stands still, and has nothing to look at.
+    watched: bool,
 }
 
 impl Jobs {
     /// Adds one.
     pub(crate) fn push(&self, job: Job) {
-        self.lock().jobs.push_back(job);
-        self.0.news.notify_one();
+        let mut waiting = self.lock();
+        waiting.jobs.push_back(job);
+        if waiting.working < waiting.threads {
+            self.0.news.notify_one();
+        } else if waiting.watched {
+            self.0.backlog.notify_one();
+        }
     }
 
-    /// The next one, when there is one.
-    pub(super) fn next(&self) -> Job {
+    /// A thread begins to take jobs.
+    pub(super) fn join(&self) {
+        self.lock().threads += 1;
+    }
+
+    /// The next one, when there is one; `None` where there are more threads than usual, and nothing to do for this one.
+    pub(super) fn next(&self) -> Option<Job> {
         let mut waiting = self.lock();
         loop {
             if let Some(job) = waiting.jobs.pop_front() {
                 waiting.working += 1;
-                return job;
+                waiting.taken = waiting.taken.wrapping_add(1);
+                return Some(job);
             }
-            waiting = self.0.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            if waiting.threads > USUAL_THREADS {
+                let wait = self.0.news.wait_timeout(waiting, LINGER);
+                let (again, waited) = wait.unwrap_or_else(PoisonError::into_inner);
+                waiting = again;
+                if waited.timed_out() && waiting.jobs.is_empty() && waiting.threads > USUAL_THREADS
+                {
+                    waiting.threads -= 1;
+                    return None;
+                }
+            } else {
+                waiting = self.0.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
         }
+    }
+
+    /// Waits until jobs wait for a thread, and none has been taken for a while: every thread there is hangs. True where
+    /// there may be one more.
+    pub(super) fn await_stall(&self) -> bool {
+        let mut waiting = self.lock();
+        waiting.watched = true;
+        let served =
+            |waiting: &mut Waiting| waiting.jobs.is_empty() || waiting.working < waiting.threads;
+        let wait = self.0.backlog.wait_while(waiting, served);
+        waiting = wait.unwrap_or_else(PoisonError::into_inner);
+        waiting.watched = false;
+        let before = waiting.taken;
+        let wait = self.0.backlog.wait_timeout(waiting, STALL);
+        let (waiting, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        waiting.taken == before && !waiting.jobs.is_empty() && waiting.threads < MOST_THREADS
     }
 
     /// The one that was taken is done.

@@ -62,18 +62,44 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
 }
 
-/// Starts a spawner thread with its channel to the keeper. It lives as long as the daemon.
-pub(crate) fn start(shared: Arc<Shared>, jobs: Jobs, channel: Channel) -> io::Result<()> {
+/// Starts the spawner threads, each with its channel to the keeper, and one that watches over them. They live as long as
+/// the daemon.
+pub(crate) fn start(shared: &Arc<Shared>, jobs: &Jobs, channels: Vec<Channel>) -> io::Result<()> {
+    let (shared, jobs) = (Arc::clone(shared), jobs.clone());
+    let spare = channels.first().map(Channel::try_clone).transpose()?;
+    for channel in channels {
+        add(&shared, &jobs, channel)?;
+    }
+    let watch = move || {
+        while let Some(spare) = &spare {
+            // Four starts that hang must not hold up all others until they are given up.
+            if jobs.await_stall() {
+                tracing::warn!("every spawner thread hangs in a start; one more is started");
+                let added = spare.try_clone().and_then(|channel| add(&shared, &jobs, channel));
+                if let Err(why) = added {
+                    tracing::error!(%why, "cannot start another spawner thread; starts wait");
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().name("spawner-watch".to_owned()).spawn(watch)?;
+    Ok(())
+}
+
+/// Starts one more spawner thread.
+fn add(shared: &Arc<Shared>, jobs: &Jobs, channel: Channel) -> io::Result<()> {
     let mut thread = Thread {
         spawner: Spawner::new(shared.method)?,
         null: File::open("/dev/null")?,
         lower_oom_score: has_lowered_oom_score(),
-        shared,
+        shared: Arc::clone(shared),
         channel,
     };
-    std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
-        loop {
-            match jobs.next() {
+    let jobs = jobs.clone();
+    let work = move || {
+        jobs.join();
+        while let Some(job) = jobs.next() {
+            match job {
                 Job::Spawn { work, origin, cgroup } => {
                     thread.spawn(work, &origin, cgroup.as_ref());
                 }
@@ -81,7 +107,8 @@ pub(crate) fn start(shared: Arc<Shared>, jobs: Jobs, channel: Channel) -> io::Re
             }
             jobs.done();
         }
-    })?;
+    };
+    std::thread::Builder::new().name("spawner".to_owned()).spawn(work)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use api::runtime::{Executable, Readiness, RestartWhen, StartStage, UnitResult, UnitState};
 use tests::{
-    Daemon, Fifo, Options, argv, eventually, procfs,
+    Daemon, Fifo, Leased, Options, argv, eventually, procfs,
     rpc::named,
     units::{again, by_name, failure, much_later, name_in},
 };
@@ -24,6 +24,7 @@ pub(crate) fn core() -> Vec<Core> {
         who_hangs_up_changes_nothing,
         a_name_is_made_up,
         nobody_to_start,
+        starts_that_hang_hold_up_nobody_else,
     ]
 }
 
@@ -202,5 +203,26 @@ fn nobody_to_start(options: Options) {
             assert!(refused.message().contains(word), "{refused}");
         }
         assert_eq!(daemon.units(false), []);
+    });
+}
+
+/// More starts hang than there are threads that make processes, as on a filesystem that does not answer: others are made
+/// all the same, and what hung is up as soon as it can be.
+fn starts_that_hang_hold_up_nobody_else(options: Options) {
+    Daemon::with(options, |daemon| {
+        let leased = Leased::make("/bin/sleep", daemon.path());
+        let sleeper = |name: &str| named(name, argv(&[leased.path(), "infinity"]));
+        let names = ["one", "two", "three", "four", "five"];
+        let begun = names.map(|name| daemon.begin_start(tests::units::of(sleeper(name))));
+        let state = |name| daemon.inspect(name).map(|it| it.unit.unwrap().state());
+        eventually("all are starting", || names.iter().all(|name| state(name).is_ok()));
+        assert_eq!(daemon.exec(argv(&["/bin/echo", "on"])).unwrap().stdout, "on\n");
+        for name in names {
+            assert_eq!(state(name).unwrap(), UnitState::Starting, "{name}");
+        }
+        drop(leased);
+        for begun in begun {
+            daemon.answered(begun).unwrap();
+        }
     });
 }
