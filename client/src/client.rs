@@ -5,9 +5,7 @@ use std::{future::Future, time::Duration};
 use api::{
     REASON_KEY,
     observe::{StatusRequest, StatusResponse, observe_client::ObserveClient},
-    runtime::{
-        Executable, ExecutableStatus, StopRequest, StopResponse, runtime_client::RuntimeClient,
-    },
+    runtime::{StopRequest, StopResponse, runtime_client::RuntimeClient},
 };
 use tonic::{
     Request, Response, Status,
@@ -15,7 +13,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{ClientError, Endpoint, LogStream, LogsQuery, RunStream, reason};
+use crate::{ClientError, Endpoint, RECONNECTING, reason};
 
 /// How long a call that has nothing to wait for may take before the daemon counts as frozen.
 pub const QUICK_ANSWER: Duration = Duration::from_secs(10);
@@ -30,6 +28,8 @@ pub struct Client {
     endpoint: Endpoint,
     channel: Channel,
     reason: Option<MetadataValue<Ascii>>,
+    /// How long the connection may stay broken.
+    pub(crate) patience: Duration,
 }
 
 impl Client {
@@ -39,7 +39,7 @@ impl Client {
     /// Says what was in the way.
     pub async fn connect(endpoint: Endpoint) -> Result<Self, ClientError> {
         match endpoint.open().await {
-            Ok(channel) => Ok(Self { endpoint, channel, reason: None }),
+            Ok(channel) => Ok(Self { endpoint, channel, reason: None, patience: RECONNECTING }),
             Err(source) => Err(ClientError::connect(&endpoint, &source)),
         }
     }
@@ -67,29 +67,6 @@ impl Client {
         self.within(QUICK_ANSWER, "asking for the status", observe.status(request)).await
     }
 
-    /// Executes a command, waits until it has ended, and gives its output and how it ended. A command that
-    /// could not be started is an answer, not an error.
-    ///
-    /// # Errors
-    /// As [`ClientError`] says.
-    pub async fn exec(&self, executable: Executable) -> Result<ExecutableStatus, ClientError> {
-        let attempt = running(&executable);
-        let answer = self.runtime().exec(self.request(executable)).await;
-        self.answer(&attempt, answer)
-    }
-
-    /// Executes a command and gives what it does as it does it. The run is stopped where the stream is
-    /// dropped before its end.
-    ///
-    /// # Errors
-    /// As [`ClientError`] says.
-    pub async fn run(&self, executable: Executable) -> Result<RunStream, ClientError> {
-        let attempt = running(&executable);
-        let answer = self.runtime().run(self.request(executable)).await;
-        let frames = self.answer(&attempt, answer)?;
-        Ok(RunStream::new(self.endpoint.clone(), attempt, frames))
-    }
-
     /// Orders the end of a run. The order is given when this returns; the end is seen by the one who waits
     /// for the run.
     ///
@@ -103,22 +80,11 @@ impl Client {
         self.within(QUICK_ANSWER, &attempt, runtime.stop(request)).await
     }
 
-    /// Reads logs.
-    ///
-    /// # Errors
-    /// As [`ClientError`] says.
-    pub async fn logs(&self, query: LogsQuery) -> Result<LogStream, ClientError> {
-        let attempt = format!("reading the log of {}", query.source);
-        let answer = self.observe().logs(self.request(query.into())).await;
-        let batches = self.answer(&attempt, answer)?;
-        Ok(LogStream::new(self.endpoint.clone(), attempt, batches))
-    }
-
     pub(crate) fn runtime(&self) -> RuntimeClient<Channel> {
         RuntimeClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
-    fn observe(&self) -> ObserveClient<Channel> {
+    pub(crate) fn observe(&self) -> ObserveClient<Channel> {
         ObserveClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
@@ -174,13 +140,6 @@ pub(crate) fn named(name: &str) -> String {
         Some(beginning) => format!("{beginning}…"),
         None => name.to_owned(),
     }
-}
-
-/// Names what is run by its program: a whole command line would bury the rest of the message.
-fn running(executable: &Executable) -> String {
-    let words = executable.argv.first().map(String::as_str);
-    let program = words.or_else(|| executable.command.split_whitespace().next());
-    format!("running {}", program.unwrap_or("a command"))
 }
 
 #[cfg(test)]

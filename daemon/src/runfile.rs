@@ -128,13 +128,29 @@ pub(crate) fn remove(folder: &Path, run: RunId) {
     drop(fs::remove_file(path(folder, run)));
 }
 
-/// Removes files of runs that nobody holds any more.
+/// Removes files of runs that nobody holds any more, but what they printed while there was no daemon.
 pub(crate) fn sweep(folder: &Path, keep: &[RunId]) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let run = name.to_str().and_then(|name| name.parse::<RunId>().ok());
         if run.is_some_and(|run| !keep.contains(&run)) {
             drop(fs::remove_file(entry.path()));
+        }
+    }
+    tell_of_strays(&folder.with_file_name("overflow"), keep);
+}
+
+/// Tells of overflow files of runs that nobody holds any more, as after the death of a keeper. They are left as they are.
+fn tell_of_strays(overflow: &Path, keep: &[RunId]) {
+    for entry in fs::read_dir(overflow).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let run = name.to_str().and_then(|name| name.split('.').next()?.parse::<RunId>().ok());
+        if run.is_none_or(|run| !keep.contains(&run)) {
+            let file = entry.path();
+            tracing::warn!(
+                file = %file.display(),
+                "it may have output of a run that nobody knows any more; it is left, look at it and remove it"
+            );
         }
     }
 }

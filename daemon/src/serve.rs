@@ -237,7 +237,9 @@ fn start_supervisor(supervisor: Supervisor) -> Result<std::thread::JoinHandle<()
 
 fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, BeginError> {
     let finished = move |finished| inbox.send(Message::LogFinished(finished));
-    LogStore::open(&configuration.state_dir.join("logs"), Box::new(finished))
+    let root = configuration.state_dir.join("logs");
+    let overflow = configuration.runtime_dir.join("overflow");
+    LogStore::open_after_absence(&root, &overflow, logs::Options::default(), Box::new(finished))
         .map_err(|why| BeginError::Logs { why })
 }
 

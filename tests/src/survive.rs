@@ -74,7 +74,11 @@ pub fn rounds(daemon: &Daemon, rounds: u32) -> Counts {
 }
 
 /// Lines 1, 2, 3 … each whole and once: how many.
-fn check(round: u32, output: &[u8]) -> u64 {
+///
+/// # Panics
+/// Where one is not.
+#[must_use]
+pub fn check(round: u32, output: &[u8]) -> u64 {
     let mut expected = 0;
     for line in output.split_inclusive(|&byte| byte == b'\n') {
         expected += 1;

@@ -115,6 +115,7 @@ impl Unit {
             argv,
             // A run has an id; what is registered has none.
             run_id: String::new(),
+            resume: None,
             kind: self.kind.map_or(0, |kind| kind.0),
             remain_after_exit: self.remain_after_exit.unwrap_or_default(),
             environment: self.environment.map(|environment| environment.0).unwrap_or_default(),

@@ -61,6 +61,7 @@ pub(super) fn unit(
         run_limit_ms: _,
         readiness: _,
         success: _,
+        resume: _,
     } = executable;
     let name = meta.as_ref().map_or("", |meta| meta.name.as_str());
     if name.is_empty() {

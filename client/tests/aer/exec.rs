@@ -40,7 +40,7 @@ fn every_byte_goes_where_it_belongs_and_the_status_is_the_programs_own() {
     let peer = script([
         frame(Frame::Stdout(all.clone().into())),
         frame(Frame::Stderr(b"no newline\0\xff".as_slice().into())),
-        RunFrame { frame: None },
+        RunFrame::default(),
         frame(Frame::Stdout(all.clone().into())),
         exit(Cause::Code(7)),
     ]);

@@ -118,11 +118,12 @@ fn a_full_disk_stops_the_run_and_is_told() {
 #[test]
 fn a_daemon_that_dies_is_told_with_the_run_it_leaves() {
     let mut peer = peer(Then::IgnoreStops);
-    let mut aer = Running::start(&peer, &EXEC);
+    let mut aer = Running::start(&peer, &[&["--reconnect", "200ms"][..], &EXEC].concat());
     assert_eq!(aer.printed(), "ready\n");
     peer.vanish();
     let (status, complaint) = aer.ended();
     assert_eq!(status, 125);
     assert!(complaint.starts_with("aer: running x: the connection to the daemon broke ("));
+    assert!(complaint.contains("no daemon answered for 0.2 s"), "{complaint}");
     assert!(complaint.ends_with(&format!("; what it printed: aer logs {RUN}\n")), "{complaint}");
 }

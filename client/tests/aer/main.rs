@@ -39,7 +39,7 @@ use nix::{
 use peer::Peer;
 
 pub(crate) fn frame(frame: Frame) -> RunFrame {
-    RunFrame { frame: Some(frame) }
+    RunFrame { frame: Some(frame), ..RunFrame::default() }
 }
 
 pub(crate) fn exit(cause: Cause) -> RunFrame {

@@ -27,7 +27,8 @@ use crate::{
     Failure,
     daemon::{Breach, Daemon, Outgoing, Stage, next, unless_gone},
     notify::Notify,
-    place::Place,
+    overflow::Overflow,
+    place::{OVERFLOW, Place},
     process::{self, Ended, clock},
     runs::Runs,
     say,
@@ -58,6 +59,7 @@ pub(crate) struct Keeper {
     notify: Notify,
     open_files: (u64, u64),
     runs: Runs,
+    overflow: Overflow,
     daemon: Option<Daemon>,
     /// When the next daemon is to be started, where none runs.
     next_start: Instant,
@@ -88,6 +90,7 @@ impl Keeper {
         setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
         Ok(Self {
             core,
+            overflow: Overflow::new(settings.runtime_dir.join(OVERFLOW)),
             settings,
             place,
             signals,
@@ -124,6 +127,9 @@ impl Keeper {
             if child_ended || told {
                 self.take_exits()?;
             }
+            if self.is_unread() {
+                self.overflow.look(clock(), &self.runs);
+            }
             self.flush();
             if let (Some(bound), Some(daemon)) = (self.stopping, &self.daemon)
                 && clock() >= bound
@@ -152,6 +158,8 @@ impl Keeper {
         } else {
             deadline = Some(self.next_start);
         }
+        let overflow = self.overflow.deadline().filter(|_| self.is_unread());
+        let deadline = deadline.into_iter().chain(overflow).min();
         let timeout = deadline.map_or(PollTimeout::NONE, |at| {
             // Rounded up, so that the deadline has passed when we wake.
             let left = at.saturating_duration_since(clock()).as_millis().saturating_add(1);
@@ -163,6 +171,11 @@ impl Keeper {
         }
         let mut ready = sources.iter().map(|source| source.any().unwrap_or(true));
         Ok(Ready { signals: ready.next().unwrap_or(true), messages: ready.collect() })
+    }
+
+    /// Whether there is no daemon that could read what programs print: from its welcome on it may have their pipes.
+    fn is_unread(&self) -> bool {
+        self.daemon.as_ref().is_none_or(|daemon| daemon.stage == Stage::Greeting)
     }
 
     /// Takes the signals; whether a child has ended.
@@ -261,6 +274,7 @@ impl Keeper {
                 }
                 ToKeeper::Serving => {
                     daemon.stage = Stage::Serving;
+                    self.overflow.served();
                     // Once: a service is ready for good, whichever daemon serves.
                     if !std::mem::replace(&mut self.ever_served, true) {
                         self.notify.tell("READY=1");
@@ -470,6 +484,7 @@ impl Keeper {
             return Ok(());
         }
         say(format_args!("the daemon (process {}) ended: {how}", daemon.pid));
+        self.overflow.deserted(clock());
         let by_itself = ended.exit.how == How::Exited;
         if by_itself && !self.ever_served && std::process::id() != 1 {
             // It cannot begin here, and has said why; whoever started us has to know.

@@ -3,12 +3,14 @@
 //!
 //! Without policy, and small enough to read in one sitting: [`settings`] asks `auraed-core` what the
 //! command line and the configuration say, [`place`] takes the state folder and the socket, [`keep`] is
-//! the loop, [`daemon`] the daemon as it sees it, [`runs`] all it remembers, [`sweep`] the end, [`process`] the
+//! the loop, [`daemon`] the daemon as it sees it, [`runs`] all it remembers, [`overflow`] where output goes
+//! while there is no daemon, [`sweep`] the end, [`process`] the
 //! system calls.
 
 mod daemon;
 mod keep;
 mod notify;
+mod overflow;
 mod place;
 mod process;
 mod runs;

@@ -15,6 +15,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{Failure, settings::Settings};
 
+/// The folder of overflow files, below the runtime folder.
+pub(crate) const OVERFLOW: &str = "overflow";
+
 /// What was taken.
 pub(crate) struct Place {
     /// The API's listener, which every daemon gets a copy of.
@@ -31,6 +34,7 @@ pub(crate) fn take(settings: &Settings) -> Result<Place, Failure> {
     let lock = lock(&settings.state_dir)?;
     folder(&settings.runtime_dir, 0o755)?;
     folder(&settings.runtime_dir.join("runs"), 0o700)?;
+    folder(&settings.runtime_dir.join(OVERFLOW), 0o700)?;
     if let Some(parent) = settings.socket.parent() {
         folder(parent, 0o755)?;
     }

@@ -176,8 +176,9 @@ pub(crate) fn clock() -> Instant {
     Instant::now()
 }
 
+/// The moment, in nanoseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the moment of an exit; the keeper's only clock")]
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

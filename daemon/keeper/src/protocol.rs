@@ -37,6 +37,9 @@ pub const CONTROL: i32 = 3;
 /// The descriptors of the spawner threads' channels.
 pub const SPAWNER_CHANNELS: [i32; 2] = [4, 5];
 
+/// The names of the descriptors that are the read ends of a run's output, the only ones that the keeper ever reads from.
+pub const OUTPUTS: [&str; 2] = ["stdout", "stderr"];
+
 /// A run's identity: 16 bytes that mean nothing to the keeper.
 pub type Run = [u8; 16];
 

@@ -104,6 +104,14 @@ impl Runs {
         self.entries.keys().copied().collect()
     }
 
+    /// The descriptors of these names, of all runs.
+    pub(crate) fn outputs(&self, names: &[&str]) -> impl Iterator<Item = (&Run, &str, &OwnedFd)> {
+        self.entries.iter().flat_map(move |(run, entry)| {
+            let wanted = entry.descriptors.iter().filter(|(name, _)| names.contains(&&**name));
+            wanted.map(move |(name, descriptor)| (run, &**name, descriptor))
+        })
+    }
+
     /// One run.
     pub(crate) fn get(&self, run: &Run) -> Option<&Entry> {
         self.entries.get(run)

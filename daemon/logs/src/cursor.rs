@@ -221,7 +221,9 @@ fn open_index(path: &Path) -> Result<Option<Index>, ReadError> {
 /// Whose the bytes after an entry are.
 fn whose(entry: &Entry) -> Whose {
     match (entry.kind, entry.run) {
-        (Kind::Data { stream }, Some(run)) => Whose::Run { run, stream, time: entry.time },
+        (Kind::Data { stream, source: _ }, Some(run)) => {
+            Whose::Run { run, stream, time: entry.time }
+        }
         (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } | Kind::Gap { .. }, _) => {
             Whose::Unknown
         }

@@ -10,8 +10,8 @@
 //! | 8..16 | position |
 //! | 16..24 | time in nanoseconds since 1970 |
 //! | 24..40 | run |
-//! | 40..48 | of a gap the bytes, of an end the total of stdout |
-//! | 48..56 | of a gap the entries, of an end the total of stderr |
+//! | 40..48 | of a gap the bytes, of an end the total of stdout, of data the number of an overflow file, or 0 |
+//! | 48..56 | of a gap the entries, of an end the total of stderr, of data where in that file they begin |
 //! | 56 | 1 if there is a run |
 //! | 57..60 | 0 |
 //! | 60..64 | CRC-32 of all before |
@@ -20,7 +20,10 @@
 
 use units::RunId;
 
-use crate::name::{Position, Stream};
+use crate::{
+    name::{Position, Stream},
+    overflow::Source,
+};
 
 /// Bytes of an entry.
 pub(crate) const ENTRY: usize = 64;
@@ -72,10 +75,26 @@ pub enum GapReason {
 /// What an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Start { pid: i32 },
-    Data { stream: Stream },
-    End { cause: Cause, value: i32, stdout: u64, stderr: u64 },
-    Gap { stream: Option<Stream>, bytes: u64, entries: u64, reason: GapReason },
+    Start {
+        pid: i32,
+    },
+    /// Bytes from a pipe, or from an overflow file.
+    Data {
+        stream: Stream,
+        source: Option<Source>,
+    },
+    End {
+        cause: Cause,
+        value: i32,
+        stdout: u64,
+        stderr: u64,
+    },
+    Gap {
+        stream: Option<Stream>,
+        bytes: u64,
+        entries: u64,
+        reason: GapReason,
+    },
 }
 
 /// One entry. Only a gap may be without a run.
@@ -92,7 +111,10 @@ impl Entry {
     pub(crate) fn encode(&self) -> [u8; ENTRY] {
         let (kind, stream, detail, number, first, second) = match self.kind {
             Kind::Start { pid } => (1, 0, 0, pid, 0, 0),
-            Kind::Data { stream } => (2, encode_stream(Some(stream)), 0, 0, 0, 0),
+            Kind::Data { stream, source } => {
+                let (file, offset) = source.map_or((0, 0), |from| (from.file, from.offset));
+                (2, encode_stream(Some(stream)), 0, 0, file, offset)
+            }
             Kind::End { cause, value, stdout, stderr } => {
                 (3, 0, encode_cause(cause), value, stdout, stderr)
             }
@@ -141,7 +163,10 @@ impl Entry {
         let stream = decode_stream(stream)?;
         let kind = match (version, kind) {
             (VERSION, 1) => Kind::Start { pid: number },
-            (VERSION, 2) => Kind::Data { stream: stream? },
+            (VERSION, 2) => {
+                let source = (first != 0).then_some(Source { file: first, offset: second });
+                Kind::Data { stream: stream?, source }
+            }
             (VERSION, 3) => {
                 let cause = decode_cause(detail)?;
                 Kind::End { cause, value: number, stdout: first, stderr: second }
@@ -252,7 +277,12 @@ mod tests {
         ];
         let kind = prop_oneof![
             any::<i32>().prop_map(|pid| Kind::Start { pid }),
-            stream.clone().prop_map(|stream| Kind::Data { stream }),
+            (stream.clone(), proptest::option::of((1..u64::MAX, any::<u64>()))).prop_map(
+                |(stream, source)| Kind::Data {
+                    stream,
+                    source: source.map(|(file, offset)| Source { file, offset })
+                }
+            ),
             (cause, any::<i32>(), any::<u64>(), any::<u64>()).prop_map(
                 |(cause, value, stdout, stderr)| Kind::End { cause, value, stdout, stderr }
             ),

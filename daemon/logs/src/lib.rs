@@ -26,6 +26,7 @@ mod index;
 mod lines;
 mod log;
 mod name;
+mod overflow;
 mod pipe;
 mod published;
 mod queue;

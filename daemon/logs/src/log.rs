@@ -19,10 +19,11 @@ use units::RunId;
 use crate::{
     backlog::Backlog,
     clock::Moment,
-    entry::{Entry, Kind},
+    entry::{Entry, GapReason, Kind},
     folder::Folder,
     index::read_at,
     name::{Position, Stream},
+    overflow::Overflow,
     pipe::{Taken, copy, discard},
     published::Published,
     segment::{Segment, WriteError},
@@ -218,6 +219,63 @@ impl Log {
         }
     }
 
+    /// Moves the next piece of an overflow file, at most so many bytes; or, where it cannot be read or the log cannot be
+    /// written, gives up all that is left of it. [`Taken::Eof`] where nothing is left.
+    pub(crate) fn take_overflow(
+        &mut self,
+        overflow: &mut Overflow,
+        (run, stream): (RunId, Stream),
+        most: usize,
+        time: u64,
+    ) -> Taken {
+        let Ok(piece) = overflow.read(most) else {
+            let lost = overflow.give_up();
+            let reason = GapReason::NotWritten;
+            let gap = Kind::Gap { stream: Some(stream), bytes: lost, entries: 0, reason };
+            if lost > 0 {
+                self.mark(run, time, gap);
+            }
+            return taken(0, lost);
+        };
+        if piece.is_empty() {
+            return Taken::Eof;
+        }
+        let before = overflow.source().offset;
+        if self.trouble.is_none()
+            && let Err(error) = self.try_take_overflow(overflow, &piece, (run, stream), time)
+        {
+            self.fail(&error);
+        }
+        let kept = overflow.source().offset.saturating_sub(before);
+        let mut lost = 0;
+        if let Some(trouble) = &mut self.trouble {
+            lost = overflow.give_up();
+            trouble.backlog.lost(run, stream, lost, time);
+        }
+        self.publish();
+        taken(kept, lost)
+    }
+
+    /// What the entry describes is all up to the next one, so nothing may follow it without one of its own.
+    fn try_take_overflow(
+        &mut self,
+        overflow: &mut Overflow,
+        piece: &[u8],
+        (run, stream): (RunId, Stream),
+        time: u64,
+    ) -> Result<(), WriteError> {
+        self.described = None;
+        let segment = writable(&mut self.segment, &self.folder, self.sizes)?;
+        let room = self.sizes.segment_bytes.saturating_sub(segment.length()).max(1);
+        let piece = usize::try_from(room).ok().and_then(|room| piece.get(..room)).unwrap_or(piece);
+        let kind = Kind::Data { stream, source: Some(overflow.source()) };
+        segment.write_entry(&Entry { position: segment.end(), time, run: Some(run), kind })?;
+        let before = segment.length();
+        let result = segment.append(piece);
+        overflow.advance(segment.length().saturating_sub(before));
+        result
+    }
+
     /// Appends bytes from our memory.
     pub(crate) fn append(&mut self, run: RunId, text: &[u8], time: u64) {
         let mut rest = text;
@@ -273,7 +331,7 @@ impl Log {
         });
         if !still {
             self.described = None;
-            let kind = Kind::Data { stream };
+            let kind = Kind::Data { stream, source: None };
             segment.write_entry(&Entry { position: segment.end(), time, run: Some(run), kind })?;
             self.described = Some(Described { base, run, stream, time });
         }
@@ -311,6 +369,11 @@ impl Log {
         }
         Ok(())
     }
+}
+
+fn taken(kept: u64, lost: u64) -> Taken {
+    let [kept, lost] = [kept, lost].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+    if kept == 0 && lost == 0 { Taken::Eof } else { Taken::Moved { kept, lost } }
 }
 
 fn bytes(count: usize) -> u64 {

@@ -5,6 +5,7 @@
 //! found full is made larger; where that is not allowed, it is emptied without a nap, so that its program never waits for us.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     os::fd::{AsFd, OwnedFd},
     sync::{
@@ -25,6 +26,7 @@ use units::RunId;
 use crate::{
     clock::Moment,
     name::Stream,
+    overflow::Overflow,
     segment::{Segment, WriteError},
 };
 
@@ -86,12 +88,15 @@ pub(crate) struct Pipe {
     can_grow: bool,
     moved: Option<Instant>,
     nap: Duration,
+    /// What was printed before anything that is in it.
+    pub(crate) overflow: VecDeque<Overflow>,
 }
 
 impl Pipe {
     pub(crate) fn new(run: RunId, stream: Stream, outlet: Arc<Outlet>) -> Self {
         let (capacity, can_grow, moved, nap) = (None, true, None, SHORTEST_NAP);
-        Self { run, stream, outlet, capacity, can_grow, moved, nap }
+        let overflow = VecDeque::new();
+        Self { run, stream, outlet, capacity, can_grow, moved, nap, overflow }
     }
 
     /// To look at.

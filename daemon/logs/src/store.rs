@@ -16,6 +16,7 @@ use crate::{
     folder::{self, Folder},
     log::Sizes,
     name::{LogName, Position},
+    overflow::Overflows,
     queue::{AppendedLine, Attach, AttachError, Bounds, NotAttached, Queue},
     reader::{Filter, ReadError, Reader},
     shared::{Located, Problem, Shared},
@@ -128,12 +129,35 @@ impl LogStore {
         Self::open_with(root, Options::default(), on_finished)
     }
 
+    /// The same after a time without a daemon: what resumed runs printed meanwhile, and the keeper moved to files in
+    /// the folder `overflow`, is taken before what is in their pipes.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_after_absence(
+        root: &Path,
+        overflow: &Path,
+        options: Options,
+        on_finished: Box<dyn Fn(Finished) + Send>,
+    ) -> Result<Self, OpenError> {
+        Self::open_all(root, Overflows::find(overflow), options, on_finished)
+    }
+
     /// The same with sizes and bounds of one's own.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open_with(
         root: &Path,
+        options: Options,
+        on_finished: Box<dyn Fn(Finished) + Send>,
+    ) -> Result<Self, OpenError> {
+        Self::open_all(root, Overflows::default(), options, on_finished)
+    }
+
+    fn open_all(
+        root: &Path,
+        overflows: Overflows,
         options: Options,
         on_finished: Box<dyn Fn(Finished) + Send>,
     ) -> Result<Self, OpenError> {
@@ -149,7 +173,7 @@ impl LogStore {
             .map_err(|errno| OpenError::Wait(errno.into()))?;
         let shared = Arc::new(Shared::new(root.to_owned(), queue, options.remembered));
         let sizes = Sizes { segment_bytes, segment_entries, copy };
-        let writer = Writer::new(Arc::clone(&shared), sizes, null, on_finished);
+        let writer = Writer::new(Arc::clone(&shared), sizes, null, overflows, on_finished);
         let writer = thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(|| writer.run())

@@ -9,6 +9,7 @@ use crate::{
     folder::Folder,
     index::{Index, Slot},
     name::{Position, Stream},
+    overflow::Source,
     reader::ReadError,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Trace {
     pub(crate) ended: Option<End>,
     pub(crate) stdout: u64,
     pub(crate) stderr: u64,
+    /// Where the last pieces from overflow files end, of stdout and of stderr.
+    pub(crate) overflows: [Option<Source>; 2],
 }
 
 /// A start.
@@ -61,11 +64,16 @@ impl Trace {
             (Kind::Start { pid }, Some(run)) => {
                 self.started = Some(Started { run, pid, time: entry.time });
             }
-            (Kind::Data { stream: Stream::Stdout }, _) => {
-                self.stdout = self.stdout.saturating_add(bytes);
-            }
-            (Kind::Data { stream: Stream::Stderr }, _) => {
-                self.stderr = self.stderr.saturating_add(bytes);
+            (Kind::Data { stream, source }, _) => {
+                let [out, err] = &mut self.overflows;
+                let (total, last) = match stream {
+                    Stream::Stdout => (&mut self.stdout, out),
+                    Stream::Stderr => (&mut self.stderr, err),
+                };
+                *total = total.saturating_add(bytes);
+                if let Some(Source { file, offset }) = source {
+                    *last = Some(Source { file, offset: offset.saturating_add(bytes) });
+                }
             }
             (Kind::End { cause, value, .. }, _) => {
                 self.ended = Some(End { cause, value, time: entry.time });
@@ -81,6 +89,10 @@ impl Trace {
             ended: later.ended.or(self.ended),
             stdout: self.stdout.saturating_add(later.stdout),
             stderr: self.stderr.saturating_add(later.stderr),
+            overflows: [
+                later.overflows[0].or(self.overflows[0]),
+                later.overflows[1].or(self.overflows[1]),
+            ],
         }
     }
 }

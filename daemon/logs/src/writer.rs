@@ -4,7 +4,7 @@
 //! no other run's output, but for the one move that may be under way. With nothing to do it does not wake.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs::File,
     sync::{
         Arc,
@@ -29,6 +29,7 @@ use crate::{
     folder::Folder,
     log::{Log, Sizes},
     name::LogName,
+    overflow::Overflows,
     pipe::{Content, Pipe, Taken, look},
     queue::{AppendedLine, Batch, Command, DOORBELL, DroppedLines, NewPipe},
     run::LiveRun,
@@ -57,6 +58,9 @@ pub(crate) struct Writer {
     /// Boxed, as the others are: a table has room for twice as many as it holds.
     runs: HashMap<RunId, Box<LiveRun>>,
     pipes: HashMap<u64, Box<Pipe>>,
+    overflows: Overflows,
+    /// The tokens of pipes whose overflow is being taken, by turns.
+    overflowing: VecDeque<u64>,
     logs: HashMap<LogName, Box<Log>>,
     uses: u64,
     retry: Option<Instant>,
@@ -69,9 +73,12 @@ impl Writer {
         shared: Arc<Shared>,
         sizes: Sizes,
         null: File,
+        overflows: Overflows,
         on_finished: Box<dyn Fn(Finished) + Send>,
     ) -> Self {
         Self {
+            overflows,
+            overflowing: VecDeque::new(),
             shared,
             sizes,
             null,
@@ -90,14 +97,17 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.closed {
-            let timeout = self.retry.map_or(EpollTimeout::NONE, |_| {
-                EpollTimeout::try_from(RETRY).unwrap_or(EpollTimeout::NONE)
-            });
+            let timeout = match self.retry {
+                _ if !self.overflowing.is_empty() => EpollTimeout::ZERO,
+                Some(_) => EpollTimeout::try_from(RETRY).unwrap_or(EpollTimeout::NONE),
+                None => EpollTimeout::NONE,
+            };
             // It fails only where a signal interrupts it.
             let count = self.shared.queue.epoll().wait(&mut events, timeout).unwrap_or_default();
             let events = events.get(..count).unwrap_or_default();
             self.obey(events.iter().any(|event| event.data() == DOORBELL));
             self.serve(events, clock::now());
+            self.take_overflow(clock::now());
             self.attend_to_trouble(clock::now());
         }
         self.logs.values_mut().for_each(|log| log.retry());
@@ -155,19 +165,40 @@ impl Writer {
 
     fn attach(&mut self, id: RunId, name: LogName, pipes: [NewPipe; 2], resumed: bool) {
         let tokens = pipes.iter().map(|pipe| pipe.token).collect();
-        for NewPipe { token, stream, pipe } in pipes {
-            self.pipes.insert(token, Box::new(Pipe::new(id, stream, pipe)));
-        }
         self.log(&name).runs += 1;
         let mut run = LiveRun::new(id, name, tokens);
+        let mut taken = [None; 2];
         if resumed {
             match trace(&Folder::new(&self.shared.root, &run.log), id) {
-                Ok(Some(trace)) => run.resume(trace, &self.shared.recent),
+                Ok(Some(trace)) => {
+                    taken = trace.overflows;
+                    run.resume(trace, &self.shared.recent);
+                }
                 Ok(None) => {}
                 Err(error) => run.note(format!("{error}: {}", error.source)),
             }
         }
         self.runs.insert(id, Box::new(run));
+        for (NewPipe { token, stream, pipe }, taken) in pipes.into_iter().zip(taken) {
+            let mut pipe = Pipe::new(id, stream, pipe);
+            pipe.overflow = self.overflows.of(id, stream, taken);
+            if !pipe.overflow.is_empty() {
+                self.overflowing.push_back(token);
+            }
+            self.pipes.insert(token, Box::new(pipe));
+        }
+    }
+
+    /// Takes one piece of what somebody printed while there was no daemon.
+    fn take_overflow(&mut self, moment: Moment) {
+        let Some(token) = self.overflowing.pop_front() else { return };
+        let Some(pipe) = self.pipes.get_mut(&token) else { return };
+        let Some(run) = self.runs.get_mut(&pipe.run) else { return };
+        let Some(log) = self.logs.get_mut(&run.log) else { return };
+        let mut moving = Move { shared: &self.shared, null: &self.null, log, run };
+        if moving.take_overflow(pipe, moment) {
+            self.overflowing.push_back(token);
+        }
     }
 
     fn started(&mut self, id: RunId, pid: i32, time: u64) {
@@ -182,6 +213,7 @@ impl Writer {
         for token in std::mem::take(&mut run.pipes) {
             let Some(mut pipe) = self.pipes.remove(&token) else { continue };
             let mut moving = Move { shared: &self.shared, null: &self.null, log, run: &mut run };
+            while moving.take_overflow(&mut pipe, clock::now()) {}
             moving.drain(&mut pipe);
             // The keeper holds the pipe too, so closing our end would not end the watch.
             let _unwatched = self.shared.queue.epoll().delete(pipe.end());
@@ -229,7 +261,9 @@ impl Writer {
         for event in events.iter().filter(|event| event.data() != DOORBELL) {
             let token = event.data();
             let Some(pipe) = self.pipes.get(&token) else { continue };
-            if !event.events().contains(EpollFlags::EPOLLIN) {
+            if !pipe.overflow.is_empty() {
+                // What is in the pipe was printed later.
+            } else if !event.events().contains(EpollFlags::EPOLLIN) {
                 self.hung_up(token, moment);
             } else if let Some(nap) = pipe.nap(moment) {
                 loaded.push(token);
@@ -342,6 +376,22 @@ impl Move<'_> {
             self.run.count(pipe.stream, kept, lost, self.log);
         }
         taken
+    }
+
+    /// Takes the next piece of what was printed before anything that the pipe holds; whether there may be more.
+    fn take_overflow(&mut self, pipe: &mut Pipe, moment: Moment) -> bool {
+        let Some(overflow) = pipe.overflow.front_mut() else { return false };
+        self.run.begin(self.log, &self.shared.recent);
+        let whose = (pipe.run, pipe.stream);
+        match self.log.take_overflow(overflow, whose, TURN, moment.time) {
+            Taken::Moved { kept, lost } => self.run.count(pipe.stream, kept, lost, self.log),
+            Taken::Dry | Taken::Eof => {
+                if let Some(taken) = pipe.overflow.pop_front() {
+                    taken.remove();
+                }
+            }
+        }
+        !pipe.overflow.is_empty()
     }
 
     /// Moves what the pipe holds, until its end or until it is dry. All that the run printed fits into the pipe, so what

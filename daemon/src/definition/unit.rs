@@ -45,6 +45,9 @@ pub(crate) fn unit(mut executable: Executable, usual: Usual) -> Result<UnitSpec,
         let why = "a unit gets a new one each time it is started; leave it out";
         return Err(invalid("run_id", why));
     }
+    if executable.resume.is_some() {
+        return Err(invalid("resume", "nothing is gone on with here; leave it out"));
+    }
     let name = parse_name(&executable.meta.take().unwrap_or_default().name)?;
     let main =
         command(("command", "argv"), &executable.command, std::mem::take(&mut executable.argv))?;

@@ -136,6 +136,17 @@ impl Core {
         self.order(Command { origin, deadline, order }, hears_start)
     }
 
+    /// Goes on with a run that an earlier [`Core::execute`] made, as its caller; nothing is executed.
+    pub(crate) fn join(
+        &self,
+        run: RunId,
+        origin: Origin,
+        patience: Option<Duration>,
+    ) -> Result<Call, Unanswered> {
+        let deadline = patience.map(|patience| clock::now().monotonic.saturating_add(patience));
+        self.order(Command { origin, deadline, order: Order::Join { run } }, true)
+    }
+
     fn order(&self, command: Command, hears_start: bool) -> Result<Call, Unanswered> {
         // Two: the most that a call gets.
         let (sender, answers) = mpsc::channel(2);

@@ -28,6 +28,11 @@ pub enum Order {
     /// Execute this, or join the run of that id: answered by [`Answer::Started`] when the program has been
     /// executed and by [`Answer::Ended`] at its end.
     Execute(Box<Execution>),
+    /// Join a run that an earlier [`Order::Execute`] made: answered as that is, and never executes.
+    Join {
+        /// Which.
+        run: RunId,
+    },
     /// End a run: answered at once by [`Answer::Stopping`]. Where the target is a unit, or the run of a
     /// unit's program, stop the unit: answered by [`Answer::Down`] when it is down.
     Stop {

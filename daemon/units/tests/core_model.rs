@@ -66,6 +66,7 @@ fn order() -> BoxedStrategy<Order> {
     prop_oneof![
         25 => a_unit_order(),
         10 => an_execution().prop_map(|execution| Order::Execute(Box::new(execution))),
+        3 => an_execution().prop_map(|execution| Order::Join { run: execution.run }),
         5 => (target(), how).prop_map(|(target, how)| Order::Stop { target, how }),
         2 => target().prop_map(Order::Find),
         1 => Just(Order::Count),

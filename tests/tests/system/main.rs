@@ -18,7 +18,10 @@ mod logs;
 mod modes;
 mod names;
 mod output;
+mod overflow;
 mod real;
+mod reclaim;
+mod reconnect;
 mod refusals;
 mod run;
 mod schedule;
@@ -112,7 +115,10 @@ fn main() {
         modes::cases(),
         names::cases(),
         output::cases(),
+        overflow::cases(),
         real::cases(),
+        reclaim::cases(),
+        reconnect::cases(),
         refusals::cases(),
         schedule::cases(),
         socket::cases(),

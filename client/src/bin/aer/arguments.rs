@@ -9,7 +9,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use clap_complete::Shell;
-use client::{Endpoint, LogSource};
+use client::{Endpoint, LogSource, quantity::parse_time};
 use uuid::Uuid;
 
 use self::options::SettingOptions;
@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Why this is done; kept with what it changes
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// How long a broken connection is tried again, such as 30s; 0 is not at all
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "TIME", value_parser = parse_time, default_value = "30s")]
+    pub(crate) reconnect: u64,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }

@@ -31,7 +31,7 @@ mod usage;
 mod wait;
 mod watch;
 
-use std::{env, ffi::OsString, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode, time::Duration};
 
 use client::Client;
 use tokio::runtime;
@@ -73,7 +73,8 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         return completions::run(wanted);
     }
     let endpoint = config::endpoint(&arguments, &Environment::read())?;
-    let mut client = Client::connect(endpoint).await?;
+    let patience = Duration::from_millis(arguments.reconnect);
+    let mut client = Client::connect(endpoint).await?.reconnecting_for(patience);
     if let Some(reason) = &arguments.reason {
         client = client.with_reason(reason)?;
     }

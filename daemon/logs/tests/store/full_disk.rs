@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::PathBuf};
 
-use logs::{Attach, Filter, GapReason, Item, LogName, Options, Position, Stream};
+use logs::{Attach, Filter, GapReason, Item, LogName, LogStore, Options, Position, Stream};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
@@ -103,4 +103,44 @@ fn full_disk(disk: &SmallDisk, options: Options) {
     if !options.copy {
         assert_eq!(logs.problems(), []);
     }
+}
+
+/// What was kept while there was no daemon is given up like output, and told like it; what the pipe holds comes after.
+#[test]
+fn what_was_kept_without_a_daemon_is_told_where_it_finds_no_room() {
+    let disk = match SmallDisk::new() {
+        Ok(disk) => disk,
+        Err(errno) => {
+            println!("SKIPPED: a small disk needs the right to mount a tmpfs: {errno}");
+            return;
+        }
+    };
+    let overflow = TempDir::new().unwrap();
+    let file = overflow.path().join(format!("{}.stdout.5", run(1).to_string().replace('-', "")));
+    let text: Vec<u8> = (0..).flat_map(|n| format!("{n}\n").into_bytes()).take(3_000_000).collect();
+    fs::write(&file, &text).unwrap();
+    let (send, finished) = std::sync::mpsc::sync_channel(1);
+    let told = Box::new(move |it| send.send(it).unwrap());
+    let options = Options::default();
+    let root = disk.root();
+    let logs = LogStore::open_after_absence(&root, overflow.path(), options, told).unwrap();
+    let (out_read, mut stdout) = pipe();
+    let (err_read, stderr) = pipe();
+    let (run, log) = (run(1), LogName::Commands);
+    let attach =
+        Attach { run, log: log.clone(), stdout: out_read, stderr: err_read, resumed: true };
+    stdout.write_all(b"the pipe\n").unwrap();
+    logs.attach(attach).unwrap();
+    drop((stdout, stderr));
+    let finished = finish(&logs, &finished, run, exited(0));
+    assert!(!file.exists(), "it is given up");
+    logs.close();
+    let lost = finished.lost;
+    assert!(finished.stdout_total < 1 << 20 && lost > 1 << 20);
+    assert_eq!(finished.stdout_total + lost, text.len() as u64 + 9);
+    let (logs, _) = open(&root, options);
+    let kept =
+        output(&rest(&mut logs.reader(log, Position(0), Filter::default())), run, Stream::Stdout);
+    assert!(text.starts_with(&kept));
+    assert_eq!(kept.len() as u64, finished.stdout_total);
 }

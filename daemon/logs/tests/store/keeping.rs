@@ -350,3 +350,32 @@ fn a_log_that_cannot_be_written_does_not_stop_its_run() {
     assert!(problem.starts_with("3145728 bytes of output are lost: cannot write "), "{problem}");
     assert_eq!(finished.stdout_total, 0);
 }
+
+/// An overflow file that cannot be read is told as a gap, and what the pipe holds comes after it.
+#[test]
+fn what_was_kept_without_a_daemon_and_cannot_be_read_is_a_gap() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (root, overflow) = (folder.path().join("logs"), folder.path().join("overflow"));
+    let digits = run(1).to_string().replace('-', "");
+    // A folder, which root cannot read as a file either; files of other names are nobody's.
+    fs::create_dir_all(overflow.join(format!("{digits}.stdout.7"))).unwrap();
+    for name in ["readme", &format!("{digits}.stdin.7"), &format!("{digits}.stderr.07")] {
+        fs::write(overflow.join(name), "nobody's\n").unwrap();
+    }
+    let (send, finished) = sync_channel(1);
+    let told = Box::new(move |it| send.send(it).unwrap());
+    let logs = LogStore::open_after_absence(&root, &overflow, Options::default(), told).unwrap();
+    let ((out_read, mut stdout), (err_read, stderr)) = (pipe(), pipe());
+    let (run, log) = (run(1), LogName::Commands);
+    let attach =
+        Attach { run, log: log.clone(), stdout: out_read, stderr: err_read, resumed: true };
+    logs.attach(attach).unwrap();
+    stdout.write_all(b"the pipe\n").unwrap();
+    drop((stdout, stderr));
+    let finished = finish(&logs, &finished, run, exited(0));
+    assert!(finished.lost > 0, "{finished:?}");
+    let items = rest(&mut logs.reader(log, Position(0), Filter::default()));
+    assert_eq!(output(&items, run, Stream::Stdout), b"the pipe\n");
+    assert!(matches!(&items[..], [Item::Gap { .. }, Item::Chunk { .. }, Item::End { .. }]));
+    assert_eq!(fs::read_dir(&overflow).unwrap().count(), 4);
+}

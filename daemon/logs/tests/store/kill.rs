@@ -7,14 +7,18 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
     process::{Child, Command},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, sync_channel},
+    },
     thread,
 };
 
-use logs::{Attach, Filter, Item, LogName, LogStore, Options, Position, Stream};
+use logs::{Attach, Filter, Finished, Item, LogName, LogStore, Options, Position, Stream};
+use nix::fcntl::{SpliceFFlags, splice};
 use tempfile::TempDir;
 
-use crate::fixture::{exited, finish, gaps, open, output, pipe, rest, run};
+use crate::fixture::{exited, finish, gaps, output, pipe, rest, run};
 
 const ROOT: &str = "LOGS_TEST_ROOT";
 const PIPES: &str = "LOGS_TEST_PIPES";
@@ -24,13 +28,22 @@ fn options() -> Options {
     Options { segment_bytes: SEGMENT, ..Options::default() }
 }
 
+/// The store, with what was kept while there was no daemon.
+fn reopen(root: &Path) -> (LogStore, Receiver<Finished>) {
+    let (send, finished) = sync_channel(1);
+    let on_finished = Box::new(move |told| send.send(told).unwrap());
+    let overflow = root.with_file_name("overflow");
+    let logs = LogStore::open_after_absence(root, &overflow, options(), on_finished).unwrap();
+    (logs, finished)
+}
+
 /// Not a test: what the daemon does that is killed.
 #[test]
 fn daemon_to_be_killed() {
     let (Ok(root), Ok(pipes)) = (std::env::var(ROOT), std::env::var(PIPES)) else { return };
     let mut pipes = pipes.split(',').map(|path| OwnedFd::from(File::open(path).unwrap()));
     let (stdout, stderr) = (pipes.next().unwrap(), pipes.next().unwrap());
-    let logs = LogStore::open_with(root.as_ref(), options(), Box::new(|_| {})).unwrap();
+    let logs = reopen(root.as_ref()).0;
     let (run, log) = (run(1), LogName::Commands);
     logs.attach(Attach { run, log, stdout, stderr, resumed: true }).unwrap();
     logs.started(run, 42, 1).unwrap();
@@ -77,8 +90,48 @@ fn end(root: &Path) -> u64 {
     base + std::fs::metadata(root.join("commands").join(newest)).unwrap().len()
 }
 
+/// What the keeper does while there is no daemon, as far as the store sees it: moves at most so many bytes of a pipe to
+/// its file, which it makes where it is not there.
+fn overflow(root: &Path, stream: &str, pipe: &OwnedFd, most: u64, number: u64) {
+    let folder = root.with_file_name("overflow");
+    std::fs::create_dir_all(&folder).unwrap();
+    let prefix = format!("{}.{stream}.", run(1).to_string().replace('-', ""));
+    let names = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name());
+    let mut names = names.map(|name| name.into_string().unwrap());
+    let name = names.find(|name| name.starts_with(&prefix));
+    let path = folder.join(name.unwrap_or_else(|| format!("{prefix}{number}")));
+    let file = File::options().write(true).create(true).truncate(false).open(path).unwrap();
+    let begin = file.metadata().unwrap().len();
+    let (mut offset, end) = (i64::try_from(begin).unwrap(), i64::try_from(begin + most).unwrap());
+    while offset < end {
+        // The program prints for ever, so that there is always more.
+        let left = usize::try_from(end - offset).unwrap();
+        splice(pipe, None, &file, Some(&mut offset), left, SpliceFFlags::empty()).unwrap();
+    }
+}
+
 #[test]
 fn killed_at_any_moment_no_line_is_lost_and_none_is_there_twice() {
+    killed(|_, _, _| {});
+}
+
+/// Between the daemons the keeper moves output to files, which the next ones take, more or less of it.
+#[test]
+fn what_was_kept_without_a_daemon_is_taken_first_and_once_however_often_it_is_killed() {
+    let random = RandomState::new();
+    killed(|root, round, pipes| {
+        for (pipe, stream) in pipes.into_iter().zip(["stdout", "stderr"]) {
+            // Nothing, a little, and more than the next daemons live to take.
+            let most = random.hash_one((round, stream)) % 3 * 700_000;
+            if most > 0 {
+                overflow(root, stream, pipe, most + round, round + 1);
+            }
+        }
+    });
+}
+
+/// Kills daemons, and calls `between` after each with its number.
+fn killed(between: impl Fn(&Path, u64, [&OwnedFd; 2])) {
     let rounds: u64 = std::env::var("LOGS_TEST_KILLS").map_or(30, |rounds| rounds.parse().unwrap());
     let random = RandomState::new();
     let folder = TempDir::new().unwrap();
@@ -97,8 +150,9 @@ fn killed_at_any_moment_no_line_is_lost_and_none_is_there_twice() {
             }
             daemon.kill().unwrap();
             daemon.wait().unwrap();
+            between(&root, round, [&out_read, &err_read]);
         }
-        let (logs, finished) = open(&root, options());
+        let (logs, finished) = reopen(&root);
         let (run, log) = (run(1), LogName::Commands);
         let attach = Attach { run, log, stdout: out_read, stderr: err_read, resumed: true };
         logs.attach(attach).unwrap();
@@ -115,5 +169,7 @@ fn killed_at_any_moment_no_line_is_lost_and_none_is_there_twice() {
         let starts = items.iter().filter(|item| matches!(item, Item::Start { .. })).count();
         assert!(starts <= 1);
         assert!(matches!(items.last(), Some(Item::End { .. })));
+        let left = std::fs::read_dir(root.with_file_name("overflow")).into_iter().flatten();
+        assert_eq!(left.count(), 0, "what is taken is removed");
     });
 }

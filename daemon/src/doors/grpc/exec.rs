@@ -2,15 +2,15 @@
 
 use api::{
     meta::{AuraeMeta, ProcessMeta, Status as State},
-    runtime::ExecutableStatus,
+    runtime::{ExecutableStatus, exit_record::Cause as WireCause},
 };
-use logs::{Filter, GapReason, Item, LogName, Position, Stream};
+use logs::{End, Filter, GapReason, Item, Located, LogName, Position, Stream};
 use tonic::Status;
 use units::{Cause, ExitRecord};
 
 use super::{
-    follow::{blocking, gap_in_words},
-    record::{exit_code, record as on_the_wire},
+    follow::{Follow, blocking, gap_in_words},
+    record::{exit_code, from_log, record as on_the_wire},
     status::unreadable,
 };
 use crate::doors::Core;
@@ -44,14 +44,7 @@ pub(super) async fn read_output(
         let mut output = Output::default();
         while output.stdout.len() < ANSWERED || output.stderr.len() < ANSWERED {
             match reader.next(ANSWERED)? {
-                Some(Item::Chunk { stream, bytes, .. }) => {
-                    let kept = match stream {
-                        Stream::Stdout => &mut output.stdout,
-                        Stream::Stderr => &mut output.stderr,
-                    };
-                    let room = ANSWERED.saturating_sub(kept.len()).min(bytes.len());
-                    kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
-                }
+                Some(Item::Chunk { stream, bytes, .. }) => output.keep(stream, &bytes),
                 Some(Item::Gap { bytes, reason, .. }) => {
                     output.gaps.push(format!("{bytes} bytes: {}", gap_in_words(reason)));
                 }
@@ -107,6 +100,80 @@ pub(super) fn answer(record: &ExitRecord, output: Output) -> ExecutableStatus {
         stderr_bytes,
         stdout_omitted,
         stderr_omitted,
+    }
+}
+
+/// The answer about a run that only its log remembers.
+pub(super) async fn answer_from_log(
+    located: &Located,
+    end: &End,
+    mut follow: Follow,
+) -> Result<ExecutableStatus, Status> {
+    let mut exit = from_log(located.run, located.pid, located.started, end);
+    let mut output = Output::default();
+    let mut over = false;
+    while !over {
+        let items = follow.batch().await?;
+        over = items.is_empty();
+        for item in items {
+            match item {
+                Item::Chunk { stream, bytes, .. } => {
+                    let total = match stream {
+                        Stream::Stdout => &mut exit.stdout_total,
+                        Stream::Stderr => &mut exit.stderr_total,
+                    };
+                    *total = total.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                    output.keep(stream, &bytes);
+                }
+                Item::Gap { bytes, reason, .. } => {
+                    output.gaps.push(format!("{bytes} bytes: {}", gap_in_words(reason)));
+                }
+                Item::Start { .. } => {}
+                Item::End { .. } => over = true,
+            }
+        }
+    }
+    let (status, exit_code) = match exit.cause {
+        Some(WireCause::Code(code)) => (State::Complete, code.to_string()),
+        Some(WireCause::Signal(signal)) => (State::Complete, (128 + signal).to_string()),
+        Some(WireCause::Failure(_) | WireCause::Lost(_)) | None => (State::Error, String::new()),
+    };
+    let mut message = "only its log remembers it".to_owned();
+    if !output.gaps.is_empty() {
+        message = format!("{message}; output is missing: {}", output.gaps.join("; "));
+    }
+    let omitted = |total: u64, kept: &[u8]| {
+        total.saturating_sub(u64::try_from(kept.len()).unwrap_or(u64::MAX))
+    };
+    let (stdout_omitted, stderr_omitted) =
+        (omitted(exit.stdout_total, &output.stdout), omitted(exit.stderr_total, &output.stderr));
+    let (stdout, stdout_bytes) = text(output.stdout);
+    let (stderr, stderr_bytes) = text(output.stderr);
+    Ok(ExecutableStatus {
+        meta: Some(AuraeMeta { name: located.run.to_string(), message }),
+        proc: Some(ProcessMeta { pid: exit.pid }),
+        status: status.into(),
+        run_id: located.run.to_string(),
+        exit: Some(exit),
+        exit_code,
+        stdout,
+        stderr,
+        stdout_bytes,
+        stderr_bytes,
+        stdout_omitted,
+        stderr_omitted,
+    })
+}
+
+impl Output {
+    /// Keeps these bytes, as far as there is room.
+    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
+        let kept = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let room = ANSWERED.saturating_sub(kept.len()).min(bytes.len());
+        kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 }
 

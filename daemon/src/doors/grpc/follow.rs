@@ -65,8 +65,13 @@ impl Follow {
 
     /// Where to go on, as clients get it.
     pub(super) fn cursor(&self) -> String {
+        self.reader.as_ref().map_or_else(String::new, |reader| self.cursor_at(reader.position()))
+    }
+
+    /// The same of a place that was read before.
+    pub(super) fn cursor_at(&self, position: Position) -> String {
         self.reader.as_ref().map_or_else(String::new, |reader| {
-            format!("{}@{:x}", reader.log().folder().display(), reader.position().0)
+            format!("{}@{:x}", reader.log().folder().display(), position.0)
         })
     }
 }
@@ -119,5 +124,22 @@ pub(super) fn gap_in_words(reason: GapReason) -> &'static str {
         GapReason::Damaged => "the index of the log is damaged",
         GapReason::Removed => "it is not kept any more",
         GapReason::BeyondEnd => "the cursor was beyond the end of the log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_cursor_is_read_without_harm(cursor in ".{0,40}", place in any::<u64>()) {
+            drop(position(&cursor, &LogName::Commands));
+            let cursor = format!("commands@{place:x}");
+            prop_assert_eq!(position(&cursor, &LogName::Commands).unwrap(), Position(place));
+            prop_assert!(position(&cursor, &LogName::Daemon).is_err());
+        }
     }
 }

@@ -6,6 +6,7 @@ mod observe;
 mod origin;
 mod output;
 mod record;
+mod resume;
 mod run;
 mod runtime;
 mod schedule;

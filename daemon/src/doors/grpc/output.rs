@@ -139,9 +139,10 @@ pub(super) async fn send_batches(
 ) -> Result<(), Status> {
     let mut over = None;
     loop {
+        let from = follow.cursor();
         let items = follow.batch().await?;
         let nothing_more = items.is_empty();
-        let (mut sent, end) = gather(items);
+        let (mut sent, end) = gather(items, from, &follow);
         if let Some(run) = &reading.run {
             if end.is_some() {
                 sent.last_mut().exit = end_of(&core, run, end.as_ref()).await;
@@ -186,9 +187,11 @@ impl Gathered {
         &mut self.last
     }
 
-    fn begin(&mut self, gap: Option<LogGap>) {
-        let full = std::mem::replace(&mut self.last, LogBatch { gap, ..LogBatch::default() });
-        self.before.push(full);
+    /// Begins the next one; `cursor` leads to it.
+    fn begin(&mut self, gap: Option<LogGap>, cursor: String) {
+        let next = LogBatch { gap, ..LogBatch::default() };
+        let full = std::mem::replace(&mut self.last, next);
+        self.before.push(LogBatch { cursor, ..full });
     }
 
     /// Those that say something.
@@ -199,17 +202,22 @@ impl Gathered {
     }
 }
 
-fn gather(items: Vec<Item>) -> (Gathered, Option<logs::End>) {
+/// Makes batches of what was read from this cursor on.
+fn gather(items: Vec<Item>, from: String, follow: &Follow) -> (Gathered, Option<logs::End>) {
     let mut gathered = Gathered::default();
     let mut ended = None;
+    let mut at = None;
     for item in items {
         match item {
-            Item::Chunk { run, stream, time, bytes, .. } => {
+            Item::Chunk { run, stream, time, bytes, position_after } => {
+                at = Some(position_after);
                 gathered.last.chunks.push(chunk(run, stream, time, bytes));
             }
             Item::Gap { bytes, entries, reason, .. } => {
                 let message = gap_in_words(reason).to_owned();
-                gathered.begin(Some(LogGap { bytes, entries, message }));
+                // A client that goes on before the gap is told of it, maybe twice, and never misses it.
+                let cursor = at.map_or_else(|| from.clone(), |at| follow.cursor_at(at));
+                gathered.begin(Some(LogGap { bytes, entries, message }), cursor);
             }
             Item::End { end, .. } => ended = Some(end),
             Item::Start { .. } => {}
@@ -243,4 +251,37 @@ async fn end_of(
         return Some(on_the_wire(&record));
     }
     end.map(|end| from_log(located.run, located.pid, located.started, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use logs::{Filter, GapReason, LogName, LogStore, Position};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// A client whose connection breaks between two batches of one reading goes on after the first.
+    #[test]
+    fn each_batch_of_a_reading_has_the_cursor_of_its_own_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = LogStore::open_with(folder.path(), logs::Options::default(), Box::new(|_| {}));
+        let (_closing, closed) = watch::channel(false);
+        let filter = Filter { run: None, stream: None };
+        let at = (LogName::Commands, Position(3));
+        let follow = Follow::new(&logs.unwrap(), at, filter, closed);
+        let gap = || Item::Gap { run: None, bytes: 1, entries: 0, reason: GapReason::Damaged };
+        let chunk = |end: u64| Item::Chunk {
+            run: RunId::from_bytes([1; 16]),
+            stream: Stream::Stdout,
+            time: 1,
+            bytes: vec![b'x'],
+            position_after: Position(end),
+        };
+        let items = vec![gap(), chunk(8), gap(), chunk(10), chunk(12), gap()];
+        let (gathered, end) = gather(items, "commands@3".to_owned(), &follow);
+        assert_eq!(end, None);
+        let told: Vec<_> = gathered.before.iter().map(|b| (b.chunks.len(), &*b.cursor)).collect();
+        assert_eq!(told, [(0, "commands@3"), (1, "commands@8"), (2, "commands@c")]);
+        assert_eq!((gathered.last.chunks.len(), gathered.last.gap.is_some()), (0, true));
+    }
 }

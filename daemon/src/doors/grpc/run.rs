@@ -9,7 +9,7 @@ use tonic::Status;
 use units::ExitRecord;
 
 use super::{
-    follow::{Follow, blocking, gap_in_words},
+    follow::{Follow, blocking, gap_in_words, position},
     record::record as on_the_wire,
     status::{unanswered, unreadable},
 };
@@ -23,6 +23,8 @@ pub(super) struct Pump {
     pub(super) frames: mpsc::Sender<Result<RunFrame, Status>>,
     /// Bytes that gaps have told of.
     pub(super) missing: u64,
+    /// The cursor of the last frame that the client has; empty where it has none.
+    pub(super) cursor: String,
 }
 
 /// The client is gone.
@@ -43,6 +45,10 @@ impl Pump {
                 let located = blocking(move || logs.locate(run)).await?;
                 let located = located.map_err(|why| unreadable(&why))?;
                 let first = located.map_or(Position(0), |located| located.first);
+                let first = match &*self.cursor {
+                    "" => first,
+                    cursor => position(cursor, &log)?,
+                };
                 let filter = Filter { run: Some(run), stream: None };
                 let closed = self.closed.clone();
                 let follow = Follow::new(&self.core.logs, (log, first), filter, closed);
@@ -91,8 +97,8 @@ impl Pump {
                 if let Item::Gap { bytes, .. } = &item {
                     self.missing = self.missing.saturating_add(*bytes);
                 }
-                if let Some(frame) = frame(item)
-                    && self.send(frame).await.is_err()
+                if let Some(frame) = frame(item, &follow)
+                    && self.frames.send(Ok(frame)).await.is_err()
                 {
                     return Ok(None);
                 }
@@ -101,18 +107,26 @@ impl Pump {
     }
 
     async fn send(&self, frame: Frame) -> Result<(), Gone> {
-        self.frames.send(Ok(RunFrame { frame: Some(frame) })).await.map_err(|_| Gone)
+        let frame = RunFrame { frame: Some(frame), ..RunFrame::default() };
+        self.frames.send(Ok(frame)).await.map_err(|_| Gone)
     }
 }
 
 /// What a log has, as a frame; its marks of begin and end are told by the core instead.
-fn frame(item: Item) -> Option<Frame> {
-    match item {
-        Item::Chunk { stream: Stream::Stdout, bytes, .. } => Some(Frame::Stdout(bytes.into())),
-        Item::Chunk { stream: Stream::Stderr, bytes, .. } => Some(Frame::Stderr(bytes.into())),
-        Item::Gap { bytes, reason, .. } => {
-            Some(Frame::Gap(OutputGap { bytes, message: gap_in_words(reason).to_owned() }))
+pub(super) fn frame(item: Item, follow: &Follow) -> Option<RunFrame> {
+    let (frame, cursor) = match item {
+        Item::Chunk { stream, bytes, position_after, .. } => {
+            let frame = match stream {
+                Stream::Stdout => Frame::Stdout(bytes.into()),
+                Stream::Stderr => Frame::Stderr(bytes.into()),
+            };
+            (frame, follow.cursor_at(position_after))
         }
-        Item::Start { .. } | Item::End { .. } => None,
-    }
+        Item::Gap { bytes, reason, .. } => {
+            let message = gap_in_words(reason).to_owned();
+            (Frame::Gap(OutputGap { bytes, message }), String::new())
+        }
+        Item::Start { .. } | Item::End { .. } => return None,
+    };
+    Some(RunFrame { frame: Some(frame), cursor })
 }

@@ -17,11 +17,12 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use units::{Answer, Name, Order, Origin, RunId, StopHow, Target, UnitDetail, Whom};
+use units::{Answer, Name, Order, Origin, Refusal, RunId, StopHow, Target, UnitDetail, Whom};
 
 use super::{
     exec, origin,
     record::{record as on_the_wire, state},
+    resume,
     run::Pump,
     status::{invalid, invalid_definition, unanswered},
     unit::{self, name_of, named},
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// Frames that may wait for a client; with a batch behind them that is all a call holds in memory.
-const FRAMES: usize = 4;
+pub(super) const FRAMES: usize = 4;
 
 /// The service.
 pub(super) struct Runtime {
@@ -89,6 +90,9 @@ impl runtime_server::Runtime for Runtime {
         &self,
         request: Request<Executable>,
     ) -> Result<Response<ExecutableStatus>, Status> {
+        if request.get_ref().resume.is_some() {
+            return resume::exec(&self.core, request, self.closed.clone()).await.map(Response::new);
+        }
         let (mut call, log) = self.execute(request, false).await?;
         let record = call.end().await.map_err(|why| unanswered(&why))?;
         let output = exec::read_output(&self.core, log, &record).await?;
@@ -98,12 +102,15 @@ impl runtime_server::Runtime for Runtime {
     type RunStream = ReceiverStream<Result<RunFrame, Status>>;
 
     async fn run(&self, request: Request<Executable>) -> Result<Response<Self::RunStream>, Status> {
+        if request.get_ref().resume.is_some() {
+            return resume::run(&self.core, request, self.closed.clone()).await.map(Response::new);
+        }
         let (mut call, log) = self.execute(request, true).await?;
         // A refusal is the call's own status.
         let first = call.step().await.map_err(|why| unanswered(&why))?;
         let (frames, stream) = mpsc::channel(FRAMES);
         let (core, closed) = (self.core.clone(), self.closed.clone());
-        let pump = Pump { core, closed, call, frames, missing: 0 };
+        let pump = Pump { core, closed, call, frames, missing: 0, cursor: String::new() };
         tokio::spawn(async move {
             let frames = pump.frames.clone();
             if let Err(status) = pump.run(first, log).await {
@@ -207,8 +214,15 @@ impl runtime_server::Runtime for Runtime {
         let patience = origin::patience(request.metadata());
         let WaitRequest { meta, run_id } = request.into_inner();
         let target = target(meta, &run_id)?;
-        let answer = self.core.ask_within(Order::Wait { target }, origin, patience).await;
-        let answer = answer.map_err(|why| unanswered(&why))?;
+        let order = Order::Wait { target: target.clone() };
+        let answer = match (self.core.ask_within(order, origin, patience).await, target) {
+            (Err(why @ Unanswered::Refused(Refusal::NoSuchRun(_))), Target::Run(run)) => {
+                let exit = resume::end_in_log(&self.core, run).await?;
+                let exit = Some(exit.ok_or_else(|| unanswered(&why))?);
+                return Ok(Response::new(WaitResponse { exit, ..WaitResponse::default() }));
+            }
+            (answer, _) => answer.map_err(|why| unanswered(&why))?,
+        };
         let waited = if let Answer::Ended(record) = answer {
             let (meta, exit) = (named(&record.name), Some(on_the_wire(&record)));
             WaitResponse { meta, exit, ..WaitResponse::default() }

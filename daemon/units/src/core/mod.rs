@@ -163,6 +163,12 @@ impl Core {
                 self.execute(now, waiting, execution, origin, actions)?;
                 return Ok(None);
             }
+            Order::Join { run } => {
+                if !self.join(waiting, run, |_| true, actions)? {
+                    return Err(no_such_run(&Target::Run(run)));
+                }
+                return Ok(None);
+            }
             Order::Start { spec, run } => {
                 self.bring_up(now, waiting, (spec, false, run), origin, actions)?;
                 return Ok(None);
@@ -208,24 +214,8 @@ impl Core {
     ) -> Result<(), Refusal> {
         let identity = Identity::of(&execution);
         let id = identity.run;
-        if let Some(run) = self.runs.get(&id) {
-            if run.unit.is_some() || !run.identity.is_same(&identity) {
-                return Err(Refusal::RunTaken { run: id });
-            }
-            actions.extend(started(&run.identity, run.pid).map(|it| Action::Reply(ticket, it)));
-            self.wait(ticket, id, deadline);
+        if self.join((ticket, deadline), id, |first| first.is_same(&identity), actions)? {
             return Ok(());
-        }
-        if let Some((first, record)) = self.ended.get(id) {
-            if !first.is_same(&identity) {
-                return Err(Refusal::RunTaken { run: id });
-            }
-            actions.extend(started(first, record.pid).map(|it| Action::Reply(ticket, it)));
-            actions.push(Action::Reply(ticket, Answer::Ended(Arc::clone(record))));
-            return Ok(());
-        }
-        if self.ended_of_units.get(id).is_some() {
-            return Err(Refusal::RunTaken { run: id });
         }
         if self.shut_down.is_some() {
             return Err(Refusal::ShuttingDown);
@@ -245,6 +235,38 @@ impl Core {
         self.wait(ticket, id, deadline);
         self.arm(id, now.monotonic.saturating_add(self.limits.start_timeout));
         Ok(())
+    }
+}
+
+impl Core {
+    /// Joins the run of this id, where there is one and it is what the caller means.
+    fn join(
+        &mut self,
+        (ticket, deadline): (Ticket, Option<Duration>),
+        id: RunId,
+        is_meant: impl Fn(&Identity) -> bool,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, Refusal> {
+        if let Some(run) = self.runs.get(&id) {
+            if run.unit.is_some() || !is_meant(&run.identity) {
+                return Err(Refusal::RunTaken { run: id });
+            }
+            actions.extend(started(&run.identity, run.pid).map(|it| Action::Reply(ticket, it)));
+            self.wait(ticket, id, deadline);
+            return Ok(true);
+        }
+        if let Some((first, record)) = self.ended.get(id) {
+            if !is_meant(first) {
+                return Err(Refusal::RunTaken { run: id });
+            }
+            actions.extend(started(first, record.pid).map(|it| Action::Reply(ticket, it)));
+            actions.push(Action::Reply(ticket, Answer::Ended(Arc::clone(record))));
+            return Ok(true);
+        }
+        if self.ended_of_units.get(id).is_some() {
+            return Err(Refusal::RunTaken { run: id });
+        }
+        Ok(false)
     }
 }
 

@@ -125,6 +125,7 @@ impl Judge {
         let Command { origin, deadline: until, order } = command;
         let asked = match order {
             Order::Execute(execution) => Asked::Execute(execution.run),
+            Order::Join { run } => Asked::Execute(*run),
             Order::ShutDown => Asked::ShutDown,
             Order::Start { .. } | Order::Restart { .. } => Asked::Up,
             Order::Stop { .. } | Order::Reload { .. } | Order::Signal { .. } => Asked::Other,

@@ -154,7 +154,9 @@ fn a_fork_bomb_stays_in_its_limit() {
         if kept(daemon.try_up(limited(limits, bomb)), "pids").is_none() {
             return;
         }
-        eventually("the kernel refuses one more", || fs::metadata(&count).is_ok());
+        eventually("the kernel refuses one more", || {
+            fs::read_to_string(&count).is_ok_and(|count| count.ends_with('\n'))
+        });
         eventually("all are told", || {
             daemon.unit("bomb").usage.is_some_and(|usage| usage.pids == Some(20))
         });
