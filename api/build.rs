@@ -4,7 +4,8 @@ use std::{env, error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 4] = ["meta.proto", "observe.proto", "runtime.proto", "schedule.proto"];
+const FILES: [&str; 5] =
+    ["daemon.proto", "meta.proto", "observe.proto", "runtime.proto", "schedule.proto"];
 
 fn main() -> Result<(), Box<dyn error::Error>> {
     for file in FILES {

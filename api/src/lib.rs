@@ -30,6 +30,12 @@ pub mod schedule {
     tonic::include_proto!("schedule");
 }
 
+/// The protobuf package `daemon`: replacing the daemon.
+#[expect(clippy::all, reason = "generated code")]
+pub mod daemon {
+    tonic::include_proto!("daemon");
+}
+
 /// The compiled .proto files, as gRPC reflection serves them.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

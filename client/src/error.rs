@@ -58,6 +58,14 @@ pub enum ClientError {
         /// What was tried.
         attempt: String,
     },
+    /// The new daemon was not healthy, and the one before is back.
+    #[error("{attempt}: {why}")]
+    GivenUp {
+        /// What was tried.
+        attempt: String,
+        /// Why it was given up.
+        why: String,
+    },
     /// The reason is too long for a header.
     #[error("sending a reason of {length} bytes: at most {} are allowed", reason::LONGEST)]
     ReasonTooLong {
@@ -153,6 +161,7 @@ impl ClientError {
             | Self::Silent { .. }
             | Self::NoExit { .. }
             | Self::Empty { .. }
+            | Self::GivenUp { .. }
             | Self::ReasonTooLong { .. } => None,
         }
     }

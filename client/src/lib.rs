@@ -8,6 +8,7 @@
 //! The binary `aer` beside this library is its first user.
 
 mod client;
+mod daemon;
 mod endpoint;
 mod error;
 mod logs;
@@ -23,6 +24,7 @@ mod watch;
 mod word;
 
 pub use client::{Client, QUICK_ANSWER};
+pub use daemon::NEXT_DAEMON;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ClientError, Obstacle, Refusal};
 pub use logs::{LogSource, LogStream, LogsQuery};

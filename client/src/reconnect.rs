@@ -115,6 +115,7 @@ impl ClientError {
             Self::Refused { .. }
             | Self::NoExit { .. }
             | Self::Empty { .. }
+            | Self::GivenUp { .. }
             | Self::ReasonTooLong { .. } => false,
         }
     }
@@ -132,6 +133,7 @@ impl ClientError {
             | Self::Refused { .. }
             | Self::NoExit { .. }
             | Self::Empty { .. }
+            | Self::GivenUp { .. }
             | Self::ReasonTooLong { .. }) => other,
         }
     }

@@ -18,7 +18,7 @@ const KEPT: usize = 8192;
 pub(crate) struct Changes {
     kept: Mutex<VecDeque<Arc<Change>>>,
     newest: watch::Sender<u64>,
-    /// Which numbers these are: another daemon begins anew.
+    /// Which numbers these are; the next daemon goes on with them, unless it cannot know the last ones.
     series: String,
 }
 
@@ -31,9 +31,10 @@ pub(crate) struct Following {
 }
 
 impl Changes {
-    /// None yet.
-    pub(crate) fn new(series: String) -> Self {
-        Self { kept: Mutex::default(), newest: watch::Sender::new(0), series }
+    /// Those that an earlier daemon told, without a hole, and the number of its last one.
+    pub(crate) fn resumed(series: String, kept: &[Arc<Change>], newest: u64) -> Self {
+        let last = kept.iter().skip(kept.len().saturating_sub(KEPT)).cloned().collect();
+        Self { kept: Mutex::new(last), newest: watch::Sender::new(newest), series }
     }
 
     /// Which numbers these are.
@@ -66,8 +67,9 @@ impl Changes {
     /// Those after this number, at most so many.
     pub(crate) fn after(&self, number: u64, most: usize) -> Following {
         let kept = self.lock();
-        let oldest = kept.front().map_or(u64::MAX, |change| change.sequence);
-        let missing = number.saturating_add(1) < oldest && oldest != u64::MAX;
+        let next = self.newest().saturating_add(1);
+        let oldest = kept.front().map_or(next, |change| change.sequence);
+        let missing = number.saturating_add(1) < oldest;
         let gap = missing.then(|| (number.saturating_add(1), oldest.saturating_sub(1)));
         let begin = kept.partition_point(|change| change.sequence <= number);
         let changes = kept.iter().skip(begin).take(most).cloned().collect();
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn those_after_a_number_follow_it() {
-        let changes = Changes::new("1".to_owned());
+        let changes = Changes::resumed("1".to_owned(), &[], 0);
         assert!(changes.after(0, 10).changes.is_empty());
         (1..=5).for_each(|number| changes.add(change(number)));
         assert_eq!(changes.newest(), 5);
@@ -119,11 +121,26 @@ mod tests {
 
     #[test]
     fn what_is_not_kept_is_a_gap() {
-        let changes = Changes::new("1".to_owned());
+        let changes = Changes::resumed("1".to_owned(), &[], 0);
         let last = u64::try_from(KEPT).unwrap() + 10;
         (1..=last).for_each(|number| changes.add(change(number)));
         let following = changes.after(3, 2);
         assert_eq!((following.gap, numbers(&following)), (Some((4, 10)), vec![11, 12]));
         assert_eq!(changes.after(10, 1).gap, None);
+    }
+
+    #[test]
+    fn the_next_daemon_goes_on() {
+        let kept = [change(4), change(5)];
+        let changes = Changes::resumed("1".to_owned(), &kept, 5);
+        assert_eq!((changes.newest(), changes.after(1, 9).gap), (5, Some((2, 3))));
+        changes.add(change(6));
+        assert_eq!(numbers(&changes.after(4, 9)), [5, 6]);
+        // None of them is kept: all is a gap, and what comes follows it.
+        let changes = Changes::resumed("1".to_owned(), &[], 5);
+        assert_eq!(changes.after(3, 9).gap, Some((4, 5)));
+        assert_eq!(changes.after(5, 9).gap, None);
+        changes.add(change(6));
+        assert_eq!(changes.after(3, 9).gap, Some((4, 5)));
     }
 }

@@ -1,17 +1,16 @@
 //! The daemon's clocks; nothing else reads one.
 
-use std::{
-    sync::OnceLock,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use units::Now;
 
-/// The time, monotonic since the first call and as nanoseconds since the Unix epoch.
+/// The time: CLOCK_MONOTONIC, which the next daemon reads too, so that deadlines outlive this one; and nanoseconds since
+/// the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
 pub(crate) fn now() -> Now {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    let monotonic = ORIGIN.get_or_init(Instant::now).elapsed();
+    // It is always there (clock_gettime(2)).
+    let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { monotonic, wall: i64::try_from(since.as_nanos()).unwrap_or(i64::MAX) }
 }

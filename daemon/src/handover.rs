@@ -7,7 +7,9 @@ use std::{
 
 use keeper::{
     channel::{Channel, Patience},
-    protocol::{CONTROL, Exit, How, Malformed, SPAWNER_CHANNELS, ToDaemon, ToKeeper, VERSION},
+    protocol::{
+        CONTROL, Exit, How, Malformed, SPAWNER_CHANNELS, ToDaemon, ToKeeper, Upgrades, VERSION,
+    },
 };
 use units::{Cause, ProcessExit, ProcessUsage, RunId};
 
@@ -29,6 +31,10 @@ pub(crate) struct Handover {
     pub(crate) open_files: (u64, u64),
     /// How the daemon before ended; empty for the first.
     pub(crate) previous: String,
+    /// Whether we are on trial.
+    pub(crate) trial: bool,
+    /// What became of upgrades before us.
+    pub(crate) upgrades: Upgrades,
     /// The API's listener.
     pub(crate) listener: UnixListener,
     /// Runs of earlier daemons.
@@ -60,7 +66,10 @@ pub(crate) enum HandoverError {
     #[error("the keeper sent a message that cannot be read: {0}")]
     Malformed(#[from] Malformed),
     /// Keeper and daemon are of different releases.
-    #[error("the keeper speaks version {0} of the protocol, and this daemon version {VERSION}")]
+    #[error(
+        "the keeper speaks version {0} of the protocol, and this daemon version {VERSION}: auraed and auraed-core have to \
+         be of one release; install both, and start auraed again"
+    )]
     Version(u16),
     /// A message out of turn.
     #[error("the keeper sent a message out of turn: {0}")]
@@ -76,15 +85,27 @@ pub(crate) fn take() -> Result<Handover, HandoverError> {
     let spawners =
         SPAWNER_CHANNELS.into_iter().map(Channel::inherited).collect::<io::Result<_>>()?;
     control.send(&ToKeeper::Hello { version: VERSION }.encode(), &[], Patience::Wait)?;
-    let (message, mut descriptors) = next(&mut control)?;
-    let ToDaemon::Welcome { version, keeper, starts, open_files, previous, configuration, .. } =
-        message
+    let welcome = control.receive(Patience::Wait)?.ok_or(HandoverError::Closed)?;
+    // First of all: another version's welcome may have other fields.
+    match ToDaemon::version_of_welcome(&welcome.bytes) {
+        Some(VERSION) => {}
+        Some(version) => return Err(HandoverError::Version(version)),
+        None => return Err(HandoverError::Turn("no welcome")),
+    }
+    let mut descriptors = welcome.descriptors;
+    let ToDaemon::Welcome {
+        keeper,
+        starts,
+        open_files,
+        previous,
+        configuration,
+        trial,
+        upgrades,
+        ..
+    } = ToDaemon::decode(&welcome.bytes)?
     else {
         return Err(HandoverError::Turn("no welcome"));
     };
-    if version != VERSION {
-        return Err(HandoverError::Version(version));
-    }
     let listener = descriptors.pop().ok_or(HandoverError::Turn("a welcome without a listener"))?;
     let mut handover = Handover {
         control,
@@ -94,6 +115,8 @@ pub(crate) fn take() -> Result<Handover, HandoverError> {
         starts,
         open_files,
         previous,
+        trial,
+        upgrades,
         listener: UnixListener::from(listener),
         inherited: Vec::new(),
     };

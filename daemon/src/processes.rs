@@ -152,22 +152,25 @@ impl Look {
 /// microseconds; one that takes longer is ended with its run.
 const BIRTH_LOOKS: usize = 1000;
 
-/// Waits, for a second at most, until no child of the keeper is on its way from a dead daemon's spawner to its program.
-pub(crate) fn await_the_unborn(keeper: i32) {
-    let ours = fs::read_link("/proc/self/exe").ok();
+/// Waits, for a second at most, until no child of the keeper is on its way from a dead daemon's spawner to its program;
+/// whether none is.
+pub(crate) fn await_the_unborn(keeper: i32) -> bool {
+    // Such a child has the words of the daemon that makes it, which are the same in every release, wherever its program is.
+    let ours = fs::read("/proc/self/cmdline").ok();
     let us = std::process::id().try_into().unwrap_or(0);
     let unborn = || {
         children(keeper).unwrap_or_default().into_iter().any(|pid| {
-            pid != us && ours.is_some() && fs::read_link(format!("/proc/{pid}/exe")).ok() == ours
+            pid != us && ours.is_some() && fs::read(format!("/proc/{pid}/cmdline")).ok() == ours
         })
     };
     for _ in 0..BIRTH_LOOKS {
         if !unborn() {
-            return;
+            return true;
         }
         #[expect(clippy::disallowed_methods, reason = "nothing tells when a process executes")]
         std::thread::sleep(Duration::from_millis(1));
     }
+    false
 }
 
 /// The children of all threads of a process (proc(5), /proc/PID/task/TID/children).
@@ -195,6 +198,35 @@ fn has_no_environment(pid: i32) -> io::Result<bool> {
 /// Whether it has no memory any more: it is dying.
 fn has_no_memory(pid: i32) -> io::Result<bool> {
     Ok(stat(pid, 23)? == "0")
+}
+
+/// When a process began: clock ticks since the machine started. No other process has both its number and this.
+pub(crate) fn began(pid: i32) -> Option<u64> {
+    stat(pid, 22).ok()?.parse().ok()
+}
+
+/// The process of a run that says of itself in the run's file that it was made, and of which nobody else has said which
+/// it is: a child of the keeper that leads a session, as none but main processes are born, and that `is_of_run`. Nothing
+/// where that is not certain.
+pub(crate) fn made_for(keeper: i32, is_of_run: impl Fn(i32) -> bool) -> Option<i32> {
+    let leads = |pid: i32| stat(pid, 6).is_ok_and(|session| session == pid.to_string());
+    let all = children(keeper).unwrap_or_default().into_iter();
+    let mut found: Vec<(u64, i32)> = all
+        .filter(|pid| leads(*pid) && is_of_run(*pid))
+        .filter_map(|pid| Some((began(pid)?, pid)))
+        .collect();
+    // Others were made by the first, and left to the keeper.
+    found.sort_unstable();
+    match found.as_slice() {
+        [(_, one)] => Some(*one),
+        [(first, one), (second, _), ..] if first < second => Some(*one),
+        _ => None,
+    }
+}
+
+/// Whether a process carries this run's id in its environment.
+pub(crate) fn is_of_run(pid: i32, run: RunId) -> bool {
+    carries(pid, run).unwrap_or(false)
 }
 
 /// A field of /proc/PID/stat by its number in proc_pid_stat(5), from 3 on.

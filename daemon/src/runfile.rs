@@ -2,9 +2,10 @@
 //! runtime folder, written before the run is made and removed when it is released.
 
 use std::{
-    fs::{self, File},
+    collections::HashSet,
+    fs::{self, DirBuilder, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -48,6 +49,17 @@ pub(crate) struct RunFile {
     /// Whether its process was ever there: the process itself appends this, as [`MARK`].
     #[prost(bool, tag = "11")]
     pub(crate) made: bool,
+    /// When its process began, in the kernel's ticks: appended by the spawner when the program has been executed.
+    #[prost(uint64, tag = "12")]
+    pub(crate) began: u64,
+}
+
+/// What is appended when the process is known.
+#[derive(Clone, PartialEq, Message)]
+struct Began {
+    /// The same field.
+    #[prost(uint64, tag = "12")]
+    began: u64,
 }
 
 /// What a run's process appends to its file: the field `made`, as protobuf encodes it (the number 11 and the type 0 in
@@ -64,10 +76,23 @@ pub(crate) struct Kept {
     pub(crate) ordered_at: i64,
     /// Whether its process was ever there.
     pub(crate) made: bool,
+    /// When it began, in the kernel's ticks; 0 where nobody came to note that.
+    pub(crate) began: u64,
+}
+
+/// Why a run's file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// There is none.
+    #[error("its runtime file is missing")]
+    Missing,
+    /// It says nothing that could be.
+    #[error("its runtime file is damaged; it is at {} now", .0.display())]
+    Damaged(PathBuf),
 }
 
 /// The only version there is.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 impl RunFile {
     /// What is to be kept of a run.
@@ -84,6 +109,7 @@ impl RunFile {
             reason: origin.reason.clone(),
             ordered_at,
             made: false,
+            began: 0,
         }
     }
 
@@ -103,7 +129,13 @@ impl RunFile {
             setting: Arc::default(),
         };
         let origin = Origin { door: Door::Grpc, identity: self.identity, reason: self.reason };
-        Some(Kept { execution, origin, ordered_at: self.ordered_at, made: self.made })
+        Some(Kept {
+            execution,
+            origin,
+            ordered_at: self.ordered_at,
+            made: self.made,
+            began: self.began,
+        })
     }
 
     /// Writes the file; the run must not be made before. Gives where its process leaves its [`MARK`].
@@ -117,10 +149,38 @@ impl RunFile {
     }
 }
 
-/// Reads a run's file; nothing where it is missing, damaged or another run's.
-pub(crate) fn read(folder: &Path, run: RunId) -> Option<Kept> {
-    let bytes = fs::read(path(folder, run)).ok()?;
-    RunFile::decode(bytes.as_slice()).ok()?.read_back(run)
+/// Reads a run's file. One that is damaged, or another run's, is set aside.
+pub(crate) fn read(folder: &Path, run: RunId) -> Result<Kept, Unreadable> {
+    let path = path(folder, run);
+    let bytes = match fs::read(&path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Missing),
+        read => read.unwrap_or_default(),
+    };
+    let file = RunFile::decode(bytes.as_slice()).ok();
+    let kept = file.and_then(|file| file.read_back(run));
+    kept.ok_or_else(|| Unreadable::Damaged(set_aside(folder, &path).unwrap_or(path)))
+}
+
+/// Notes in a run's file when its process began; does nothing where the file is gone, since the run is over then.
+pub(crate) fn note_began(folder: &Path, run: RunId, began: impl FnOnce() -> Option<u64>) {
+    if let Ok(mut file) = File::options().append(true).open(path(folder, run))
+        && let Some(began) = began()
+    {
+        // Without it the keeper's word and the cgroup tell the run.
+        drop(file.write_all(&Began { began }.encode_to_vec()));
+    }
+}
+
+/// Moves a file out of the folder of the runs; where it is then.
+fn set_aside(folder: &Path, path: &Path) -> io::Result<PathBuf> {
+    let aside = folder.with_file_name("set-aside");
+    match DirBuilder::new().mode(0o700).create(&aside) {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(why),
+        Err(_) | Ok(()) => {}
+    }
+    let to = aside.join(path.file_name().unwrap_or_default());
+    fs::rename(path, &to)?;
+    Ok(to)
 }
 
 /// Removes a run's file, if it is there.
@@ -128,20 +188,31 @@ pub(crate) fn remove(folder: &Path, run: RunId) {
     drop(fs::remove_file(path(folder, run)));
 }
 
-/// Removes files of runs that nobody holds any more, but what they printed while there was no daemon.
-pub(crate) fn sweep(folder: &Path, keep: &[RunId]) {
+/// Removes files of runs that nobody holds any more, but what they printed while there was no daemon; what is no run's is
+/// set aside.
+pub(crate) fn sweep(folder: &Path, keep: &HashSet<RunId>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let run = name.to_str().and_then(|name| name.parse::<RunId>().ok());
-        if run.is_some_and(|run| !keep.contains(&run)) {
-            drop(fs::remove_file(entry.path()));
-        }
+        let (name, path) = (entry.file_name(), entry.path());
+        let aside = match name.to_str().and_then(|name| name.parse::<RunId>().ok()) {
+            Some(run) if keep.contains(&run) => continue,
+            Some(run) => match read(folder, run) {
+                Ok(_) => {
+                    drop(fs::remove_file(&path));
+                    continue;
+                }
+                Err(Unreadable::Missing) => continue,
+                Err(Unreadable::Damaged(aside)) => aside,
+            },
+            None => set_aside(folder, &path).unwrap_or_else(|_| path.clone()),
+        };
+        let (from, to) = (path.display(), aside.display());
+        tracing::warn!(%from, %to, "set aside what is no run's file");
     }
     tell_of_strays(&folder.with_file_name("overflow"), keep);
 }
 
 /// Tells of overflow files of runs that nobody holds any more, as after the death of a keeper. They are left as they are.
-fn tell_of_strays(overflow: &Path, keep: &[RunId]) {
+fn tell_of_strays(overflow: &Path, keep: &HashSet<RunId>) {
     for entry in fs::read_dir(overflow).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let run = name.to_str().and_then(|name| name.split('.').next()?.parse::<RunId>().ok());

@@ -23,17 +23,17 @@ use crate::{
     definition::Usual,
     doors::{self, Identity},
     environment::Environment,
-    handover::{self, Handover},
+    handover::{self, Handover, InheritedRun},
+    ledger::{self, Opened},
+    news,
     notify::NotifySocket,
     processes::Descendants,
     runfile,
-    scheduling::{
-        Location, Schedule,
-        boot::{self, Boot},
-        keeper_instance::KeeperInstance,
-    },
+    scheduling::{Location, Schedule, boot::Boot, keeper_instance::KeeperInstance},
+    serving::{self, Ended, Served},
     spawning::{self, Jobs, Shared},
-    supervisor::{self, Inbox, Message, Parts, Supervisor, Tracking},
+    succession::Succession,
+    supervisor::{self, Adopted, Found, Inbox, Message, Parts, Supervisor, Tracking},
 };
 
 /// How long the processes that an Exec's main process leaves behind may take to end after SIGTERM
@@ -42,6 +42,8 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a run may take to end when it is told to, before it is killed; an orderly end of the whole
 /// daemon may be bound tighter.
 const RUN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a run whose daemon died waits for a client that names its id.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Descriptors of one run in the daemon: two pipes, two files of its log, its cgroup's events, its main process, and
 /// those of a call that follows it.
 const DESCRIPTORS_PER_RUN: u64 = 9;
@@ -49,8 +51,6 @@ const DESCRIPTORS_PER_RUN: u64 = 9;
 const RESERVED_DESCRIPTORS: u64 = 512;
 /// How long it may take to remove what is left of the last runs; the keeper removes cgroups of version 2 only.
 const LAST_REMOVALS: Duration = Duration::from_secs(2);
-/// How long calls that are being answered may take to reach their clients when everything has ended.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Why the daemon cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,9 @@ pub(crate) enum BeginError {
         /// Why it failed.
         why: io::Error,
     },
+    /// A part has failed without which nothing can be served.
+    #[error("{0}")]
+    Failed(String),
 }
 
 fn cause(error: &dyn std::error::Error) -> String {
@@ -82,7 +85,7 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// Adds what was tried.
-fn when<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> BeginError {
+pub(crate) fn when<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> BeginError {
     move |why| BeginError::System { what, why: why.into() }
 }
 
@@ -90,42 +93,57 @@ fn when<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> BeginError 
 pub(crate) fn serve() -> Result<(), BeginError> {
     // A session of our own: keys pressed at the keeper's terminal are for the keeper.
     setsid().ok();
+    // On older kernels a program that was executed by its descriptor is called by its number.
+    nix::sys::prctl::set_name(c"auraed-core").ok();
     let handover = handover::take()?;
+    let keeper = handover.control.try_clone().map_err(when("keeping the channel to the keeper"))?;
+    let outcome = live(handover, &keeper);
+    if let Err(why) = &outcome {
+        // It starts the next daemon in any case, and with this it can say why.
+        let failing = ToKeeper::Failing { why: why.to_string() };
+        drop(keeper.send(&failing.encode(), &[], Patience::Wait));
+    }
+    outcome
+}
+
+fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
+    let (herald, news) = news::channel();
+    news::watch_for_panics(herald.clone());
     carry_ballast();
     let (inbox, receiver) = supervisor::inbox().map_err(when("making the queue"))?;
-    let logs = open_logs(&handover.configuration, inbox.clone())?;
-    let instance = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes());
-    daemon_log::start(&handover.configuration.log, logs.clone(), instance)
-        .map_err(when("starting the log"))?;
+    let (logs, instance) = begin_log(&handover, &inbox)?;
     let schedule = open_schedule(&handover.configuration)?;
+    let upgrades = handover.upgrades.clone();
+    let succession = Succession::new(handover.trial, upgrades, herald.clone());
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
     let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
     let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
         .with(method, &tracking);
+    let opened = open_ledger(&configuration, keeper, &instance.to_string())?;
+    let Opened { ledger, kept, series } = opened;
+    let changes = Changes::resumed(series, &kept.changes, kept.numbers.changes);
     let door = doors::Core {
         inbox,
         logs,
         schedule,
         environment: Environment::of_this_user(),
         cgroups,
-        changes: Arc::new(Changes::new(instance.to_string())),
+        changes: Arc::new(changes),
         usual: Usual::of(&configuration),
         identity,
+        succession: Arc::new(succession),
     };
-    let keep: Vec<RunId> = inherited.iter().map(|run| run.run).collect();
-    if let Some(cgroups) = &door.cgroups {
-        cgroups.sweep(&keep);
-    }
+    sweep(&door, &configuration, &inherited);
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
     let notify =
         NotifySocket::bind(&shared.notify_socket).map_err(when("making the notify socket"))?;
     let jobs = Jobs::default();
-    spawning::start(&shared, &jobs, spawners).map_err(when("starting a spawner thread"))?;
     let all_ended = Arc::new(tokio::sync::Notify::new());
-    let serving = control.try_clone().map_err(when("keeping the channel to the keeper"))?;
     let parts = Parts {
         limits: limits(&configuration, open_files.1),
+        ledger,
+        kept,
         tracking,
         inbox: receiver,
         keeper: control,
@@ -135,80 +153,73 @@ pub(crate) fn serve() -> Result<(), BeginError> {
         changes: Arc::clone(&door.changes),
         seed: uuid::Uuid::new_v4().into_bytes(),
         all_ended: Arc::clone(&all_ended),
+        herald,
     };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
-    let unmade = supervisor.adopt(inherited, &shared.runs, keeper);
-    runfile::sweep(&shared.runs, &keep);
+    let boot = adopt(&mut supervisor, &configuration, (inherited, keeper), &spawners)?;
+    spawning::start(&shared, &jobs, spawners).map_err(when("starting a spawner thread"))?;
     let supervisor = start_supervisor(supervisor)?;
-    let (runtime_dir, keeper) = (configuration.runtime_dir, KeeperInstance::of(keeper));
-    let boot = Boot { runtime_dir, keeper, inherited: keep, unmade };
+    let answer_timeout = configuration.answer_timeout;
     let logs = door.logs.clone();
-    let served = Served { listener: handover.listener, door, boot };
-    let outcome = run_doors(served, &serving, &all_ended, supervisor);
+    let served = Served { listener: handover.listener, door, boot, news, answer_timeout };
+    // Where something has failed, what is under way is the next daemon's, as after any death.
+    let ended = serving::serve(served, serving, &all_ended, supervisor)?;
+    drain(ended, (&jobs, &logs, &configuration.runtime_dir), serving);
+    Ok(())
+}
+
+/// What was under way is done, and the keeper knows why we end.
+fn drain(ended: Ended, (jobs, logs, folder): (&Jobs, &LogStore, &Path), keeper: &Channel) {
     jobs.await_done(LAST_REMOVALS);
     logs.close();
-    drop(serving.send(&ToKeeper::Stopped.encode(), &[], Patience::Wait));
-    outcome
+    match ended {
+        Ended::All => {
+            // Nobody goes on with anything.
+            ledger::remove(folder);
+            drop(keeper.send(&ToKeeper::Stopped.encode(), &[], Patience::Wait));
+        }
+        // It knows already, and waits for our exit.
+        Ended::Ourselves => {}
+    }
 }
 
-/// What is served, and what begins as soon as it is.
-struct Served {
-    listener: std::os::unix::net::UnixListener,
-    door: doors::Core,
-    boot: Boot,
+/// What earlier daemons kept.
+fn open_ledger(
+    configuration: &Configuration,
+    keeper: i32,
+    instance: &str,
+) -> Result<Opened, BeginError> {
+    let folder = &configuration.runtime_dir;
+    ledger::open(folder, &KeeperInstance::of(keeper), Usual::of(configuration), instance)
+        .map_err(when("opening the ledger in the runtime folder"))
 }
 
-/// Serves until everything has ended, or the supervisor has.
-fn run_doors(
-    served: Served,
-    keeper: &Channel,
-    all_ended: &Arc<tokio::sync::Notify>,
-    supervisor: std::thread::JoinHandle<()>,
-) -> Result<(), BeginError> {
-    // One thread: a call is answered where it is read, without a hand-over. What waits for a disk is read
-    // by blocking threads.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(when("starting tokio"))?;
-    // Without a supervisor nothing can be served: the keeper sees our end, and starts the next.
-    let watched = runtime.handle().clone();
-    let supervisor_ended = Arc::new(tokio::sync::Notify::new());
-    let tell = Arc::clone(&supervisor_ended);
-    watched.spawn_blocking(move || {
-        drop(supervisor.join());
-        tell.notify_one();
-    });
-    let outcome = runtime.block_on(async {
-        let (closing, closed) = tokio::sync::watch::channel(false);
-        let Served { listener, door, boot } = served;
-        let server =
-            doors::grpc::serve(listener, door.clone(), closed).map_err(when("serving gRPC"))?;
-        let server = tokio::spawn(server);
-        keeper
-            .send(&ToKeeper::Serving.encode(), &[], Patience::Wait)
-            .map_err(when("telling the keeper"))?;
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
-        tokio::spawn(boot::boot(door, boot));
-        tokio::select! {
-            () = all_ended.notified() => {}
-            () = supervisor_ended.notified() => {
-                return Err(BeginError::System {
-                    what: "the supervisor thread ended",
-                    why: io::Error::other("see the log"),
-                });
-            }
-        }
-        closing.send(true).ok();
-        // Calls get their last answers; whoever does not take them in time goes without.
-        if let Ok(Ok(Err(why))) = tokio::time::timeout(LAST_ANSWERS, server).await {
-            tracing::error!(%why, "the server ended with an error");
-        }
-        Ok(())
-    });
-    runtime.shutdown_timeout(Duration::ZERO);
-    outcome
+/// Removes what is left of runs that the keeper does not know.
+fn sweep(door: &doors::Core, configuration: &Configuration, inherited: &[InheritedRun]) {
+    let keep: Vec<RunId> = inherited.iter().map(|run| run.run).collect();
+    if let Some(cgroups) = &door.cgroups {
+        cgroups.sweep(&keep);
+    }
+    runfile::sweep(&configuration.runtime_dir.join("runs"), &keep.into_iter().collect());
+}
+
+/// Goes on with what earlier daemons left; what is known then of a boot.
+fn adopt(
+    supervisor: &mut Supervisor,
+    configuration: &Configuration,
+    (inherited, keeper): (Vec<InheritedRun>, i32),
+    spawners: &[Channel],
+) -> Result<Boot, BeginError> {
+    let first = spawners.first().ok_or_else(|| io::Error::other("there is none"));
+    let spawner = first
+        .and_then(Channel::try_clone)
+        .map_err(when("keeping a spawner's channel to the keeper"))?;
+    let runtime_dir = configuration.runtime_dir.clone();
+    let known: Vec<RunId> = inherited.iter().map(|run| run.run).collect();
+    let runs = runtime_dir.join("runs");
+    let Adopted { units, forgotten } = supervisor.adopt(Found { inherited, runs, keeper, spawner });
+    let inherited = known.into_iter().filter(|run| !forgotten.contains(run)).collect();
+    Ok(Boot { runtime_dir, keeper: KeeperInstance::of(keeper), inherited, units })
 }
 
 /// What the spawner threads go by.
@@ -235,8 +246,24 @@ fn start_supervisor(supervisor: Supervisor) -> Result<std::thread::JoinHandle<()
         .map_err(when("starting the supervisor thread"))
 }
 
+/// Opens the log store and begins our own log, in which we have a name of our own.
+fn begin_log(handover: &Handover, inbox: &Inbox) -> Result<(LogStore, RunId), BeginError> {
+    let logs = open_logs(&handover.configuration, inbox.clone())?;
+    let instance = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes());
+    daemon_log::start(&handover.configuration.log, logs.clone(), instance)
+        .map_err(when("starting the log"))?;
+    if !handover.previous.is_empty() {
+        let Handover { starts, previous, .. } = handover;
+        tracing::warn!(starts, "the daemon before this one: {previous}");
+    }
+    Ok((logs, instance))
+}
+
 fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, BeginError> {
-    let finished = move |finished| inbox.send(Message::LogFinished(finished));
+    let finished = move |finished| {
+        crate::faults::point("log-writer");
+        inbox.send(Message::LogFinished(finished));
+    };
     let root = configuration.state_dir.join("logs");
     let overflow = configuration.runtime_dir.join("overflow");
     LogStore::open_after_absence(&root, &overflow, logs::Options::default(), Box::new(finished))
@@ -256,6 +283,7 @@ fn limits(configuration: &Configuration, hard_limit: u64) -> Limits {
         stop_timeout: RUN_STOP_TIMEOUT.min(configuration.stop_timeout),
         start_timeout: configuration.start_timeout,
         shut_down_timeout: configuration.stop_timeout,
+        claim_timeout: CLAIM_TIMEOUT,
         live_runs: usize::try_from(runs).unwrap_or(usize::MAX),
     }
 }

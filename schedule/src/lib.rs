@@ -49,6 +49,7 @@ mod store;
 
 pub use entry::{Change, ChangeError, Damage, Entry};
 pub use error::{CommitError, OpenError, RepairError};
+pub use migrate::newest_format;
 pub use repair::{Repair, repair};
 pub use salvage::{Salvage, salvage};
 pub use schedule::{Options, Schedule};

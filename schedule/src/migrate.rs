@@ -20,6 +20,12 @@ pub(crate) const STEPS: &[Step] = &[];
 
 const FIRST: u64 = 1;
 
+/// The newest format of a store that this program knows; it knows all before that.
+#[must_use]
+pub fn newest_format() -> u64 {
+    newest(STEPS)
+}
+
 /// The newest format that is known with these steps.
 pub(crate) fn newest(steps: &[Step]) -> u64 {
     u64::try_from(steps.len()).map_or(u64::MAX, |steps| FIRST.saturating_add(steps))

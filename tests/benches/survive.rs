@@ -11,8 +11,9 @@ fn main() {
     let counts = rounds(&daemon, kills);
     daemon.stop();
     println!(
-        "survive: {} kills, {} lines written, {} found: {} lost, 0 doubled",
+        "survive: {} kills, {} programs lost; {} lines written, {} found: {} lost, 0 doubled",
         counts.kills,
+        counts.lost,
         counts.written,
         counts.found,
         counts.written - counts.found

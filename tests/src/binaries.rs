@@ -54,6 +54,18 @@ pub fn path(name: &str) -> PathBuf {
     folder().join(name)
 }
 
+/// Puts one of them into a folder under another name, as a link or a copy; its path there.
+///
+/// # Panics
+/// Where that cannot be done.
+pub fn put(name: &str, folder: &Path, under: &str) -> PathBuf {
+    let (from, to) = (path(name), folder.join(under));
+    if fs::hard_link(&from, &to).is_err() {
+        fs::copy(&from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    }
+    to
+}
+
 /// A folder of the programs that another user can reach: the usual one, or else links or copies below
 /// `inside`, which goes away with the daemon's own folder.
 ///

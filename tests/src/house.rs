@@ -126,7 +126,8 @@ impl House {
     /// One of the programs under test, as the daemon's user reaches it.
     #[must_use]
     pub fn binary(&self, name: &str) -> String {
-        self.binaries.join(name).to_str().expect("UTF-8").to_owned()
+        let ours = self.options.binaries.as_ref().filter(|folder| folder.join(name).exists());
+        ours.unwrap_or(&self.binaries).join(name).to_str().expect("UTF-8").to_owned()
     }
 
     /// Keeps a mount until the house is gone, or [`House::unmount`].

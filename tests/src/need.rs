@@ -19,6 +19,8 @@ pub enum Need {
     Mounts,
     /// nginx, from Debian's package nginx-light or another one of it.
     Nginx,
+    /// A daemon that makes faults on request: a debug build, as this one has to be.
+    Faults,
     /// redis-server with redis-cli, from Debian's package redis-server.
     Redis,
 }
@@ -46,6 +48,8 @@ impl Need {
                 (!there("/usr/bin/redis-server") || !there("/usr/bin/redis-cli"))
                     .then_some("skipped: needs redis-server")
             }
+            Self::Faults => (!cfg!(debug_assertions))
+                .then_some("skipped: needs a debug build, which makes faults"),
             Self::Mounts => (!root || !*MOUNTS.get_or_init(mount::allowed))
                 .then_some("skipped: needs root, and to be allowed to mount"),
         }

@@ -1,6 +1,9 @@
 //! What kind of daemon a test wants.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// How the daemon is to keep track of its runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,7 @@ pub struct Options {
     pub(crate) lines: BTreeMap<&'static str, Vec<String>>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) arguments: Vec<String>,
+    pub(crate) binaries: Option<PathBuf>,
 }
 
 impl Options {
@@ -72,6 +76,13 @@ impl Options {
     #[must_use]
     pub fn environment(mut self, key: &str, value: &str) -> Self {
         self.environment.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Takes the programs from this folder, which has an `auraed`; `aer` and the others stay where they are.
+    #[must_use]
+    pub fn binaries(mut self, folder: &Path) -> Self {
+        self.binaries = Some(folder.to_path_buf());
         self
     }
 

@@ -11,8 +11,7 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::socket::{
-        AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-        sendmsg, socketpair,
+        AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
     },
 };
 
@@ -114,28 +113,15 @@ impl Channel {
     /// error of recvmsg(2).
     pub fn receive(&mut self, patience: Patience) -> io::Result<Option<Packet>> {
         self.buffer.resize(MAX_MESSAGE, 0);
-        let mut control = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
-        let mut parts = [io::IoSliceMut::new(&mut self.buffer)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC | patience.flags();
-        let socket = self.socket.as_raw_fd();
-        let received = loop {
-            match recvmsg::<()>(socket, &mut parts, Some(&mut control), flags) {
-                // A peer that died with unread messages of ours leaves this error once, before the
-                // messages that it had sent; they still count.
-                Err(Errno::EINTR | Errno::ECONNRESET) => {}
-                other => break other?,
-            }
-        };
-        let truncated = received.flags.contains(MsgFlags::MSG_CTRUNC);
-        let too_long = received.flags.contains(MsgFlags::MSG_TRUNC);
-        let length = received.bytes;
-        let mut descriptors = Vec::new();
-        for message in received.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(numbers) = message {
-                // SAFETY: the kernel has just installed these for us, and nobody else knows them.
-                descriptors.extend(numbers.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }));
-            }
-        }
+        let mut room = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+        let (length, flags, descriptors) = receive_raw(
+            self.socket.as_fd(),
+            &mut self.buffer,
+            &mut room,
+            MsgFlags::MSG_CMSG_CLOEXEC | patience.flags(),
+        )?;
+        let truncated = flags.contains(MsgFlags::MSG_CTRUNC);
+        let too_long = flags.contains(MsgFlags::MSG_TRUNC);
         if too_long {
             return Err(Errno::EMSGSIZE.into());
         }
@@ -146,6 +132,60 @@ impl Channel {
         let bytes = self.buffer.get(..length).unwrap_or_default().to_vec();
         Ok(Some(Packet { bytes, descriptors, truncated }))
     }
+}
+
+/// recvmsg(2): how many bytes came, its flags, and the descriptors, also where some of them were lost: those that did
+/// arrive are open here, and nix would tell of none of them.
+fn receive_raw(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    room: &mut [u8],
+    flags: MsgFlags,
+) -> io::Result<(usize, MsgFlags, Vec<OwnedFd>)> {
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: plain data, of which all zero is a valid value.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = room.as_mut_ptr().cast();
+    header.msg_controllen = room.len();
+    let length = loop {
+        // SAFETY: the header points to live, exclusively borrowed buffers of the lengths that it names.
+        match Errno::result(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, flags.bits()) })
+        {
+            // A peer that died with unread messages of ours leaves this error once, before the messages
+            // that it had sent; they still count.
+            Err(Errno::EINTR | Errno::ECONNRESET) => header.msg_controllen = room.len(),
+            other => break other?,
+        }
+    };
+    let mut descriptors = Vec::new();
+    // SAFETY: the kernel has filled the header; these walk within the length that it names.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    while !message.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR answer null, or a whole header.
+        let (level, kind, size) =
+            unsafe { ((*message).cmsg_level, (*message).cmsg_type, (*message).cmsg_len) };
+        if (level, kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: arithmetic on a constant.
+            let begin = usize::try_from(unsafe { libc::CMSG_LEN(0) }).unwrap_or(size);
+            for index in 0..size.saturating_sub(begin) / size_of::<RawFd>() {
+                // SAFETY: the kernel has put whole numbers of descriptors there, which it has just installed for us
+                // and nobody else knows; they may lie unaligned.
+                descriptors.push(unsafe {
+                    let at = libc::CMSG_DATA(message).cast::<RawFd>().add(index);
+                    OwnedFd::from_raw_fd(at.read_unaligned())
+                });
+            }
+        }
+        // SAFETY: as above.
+        message = unsafe { libc::CMSG_NXTHDR(&raw const header, message) };
+    }
+    Ok((
+        usize::try_from(length).unwrap_or(0),
+        MsgFlags::from_bits_retain(header.msg_flags),
+        descriptors,
+    ))
 }
 
 impl Patience {

@@ -3,15 +3,12 @@
 
 use std::{
     fs,
-    os::fd::{AsFd, BorrowedFd},
-    path::{Path, PathBuf},
+    os::fd::AsFd,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use keeper::{
-    channel::{Packet, Patience},
-    protocol::{How, Run, ToDaemon, ToKeeper, VERSION},
-};
+use keeper::protocol::{ToDaemon, Upgrades};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -25,77 +22,122 @@ use nix::{
 
 use crate::{
     Failure,
-    daemon::{Breach, Daemon, Outgoing, Stage, next, unless_gone},
+    daemon::{Daemon, Stage},
     notify::Notify,
     overflow::Overflow,
+    owed::{Bounds, Due},
     place::{OVERFLOW, Place},
-    process::{self, Ended, clock},
+    process::{self, clock},
+    program::Program,
     runs::Runs,
     say,
     settings::Settings,
     sweep::{self, LAST_KILL},
+    takeover,
 };
 
 /// A daemon that lived this long had no part in the failures before it.
-const STABLE: Duration = Duration::from_secs(10);
+pub(crate) const STABLE: Duration = Duration::from_secs(10);
 /// How much longer than the daemon's own bound we wait for its orderly end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How many times longer than an answer a daemon's way to serving may take: logs and store wait for a disk.
+const BEGINNING: u32 = 3;
+/// A daemon that never gets to serve is given twice the time of the one before, so often at most: 16 minutes of 10 s.
+const DOUBLINGS: u32 = 5;
 /// Descriptors that no run may have: the loop's own, and a reserve.
-const RESERVED_DESCRIPTORS: u64 = 512;
+pub(crate) const RESERVED_DESCRIPTORS: u64 = 512;
 
 /// What poll found.
 struct Ready {
     signals: bool,
     /// The control channel, then the spawner threads' channels.
     messages: Vec<bool>,
+    connection: bool,
 }
 
 /// The keeper.
 pub(crate) struct Keeper {
-    core: PathBuf,
-    settings: Settings,
-    place: Place,
-    signals: SignalFd,
-    notify: Notify,
-    open_files: (u64, u64),
-    runs: Runs,
-    overflow: Overflow,
-    daemon: Option<Daemon>,
+    /// The daemon's program, which has shown that it is healthy, or was the first.
+    pub(crate) core: Program,
+    /// Our own.
+    pub(crate) keeper: Program,
+    /// The one before, as long as it may have to come back.
+    pub(crate) keeper_before: Option<Program>,
+    /// One that is to take our place as soon as there is no daemon, and whether it may have to be left again.
+    pub(crate) next_keeper: Option<(Program, bool)>,
+    /// A daemon's that has still to show that it is healthy.
+    pub(crate) trial: Option<Program>,
+    pub(crate) upgrades: Upgrades,
+    pub(crate) settings: Settings,
+    pub(crate) place: Place,
+    pub(crate) signals: SignalFd,
+    pub(crate) notify: Notify,
+    pub(crate) open_files: (u64, u64),
+    pub(crate) runs: Runs,
+    pub(crate) overflow: Overflow,
+    pub(crate) daemon: Option<Daemon>,
     /// When the next daemon is to be started, where none runs.
-    next_start: Instant,
-    starts: u32,
-    failures: u32,
-    previous: String,
-    ever_served: bool,
+    pub(crate) next_start: Instant,
+    pub(crate) starts: u32,
+    pub(crate) failures: u32,
+    pub(crate) previous: String,
+    pub(crate) ever_served: bool,
     /// The folder of the runs' cgroups.
-    tree: PathBuf,
+    pub(crate) tree: PathBuf,
     /// The bound of an orderly end that has begun.
-    stopping: Option<Instant>,
+    pub(crate) stopping: Option<Instant>,
+    /// We were told to stop between two daemons: the next one is to end everything in order.
+    pub(crate) stop_next: bool,
     /// A zombie waits until a spawner thread says whose it is.
-    unattributed: bool,
+    pub(crate) unattributed: bool,
 }
 
 impl Keeper {
     /// Becomes the reaper of all that follows, and takes the signals.
-    pub(crate) fn new(core: PathBuf, settings: Settings, place: Place) -> Result<Self, Failure> {
-        let taken = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
-        let signals: SigSet = taken.into_iter().collect();
-        signals.thread_block()?;
-        let signals =
-            SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    pub(crate) fn new(
+        programs: (Program, Program),
+        settings: Settings,
+        place: Place,
+    ) -> Result<Self, Failure> {
+        let signals = Self::take_signals_over()?;
         prctl::set_child_subreaper(true)?;
         // Not permitted to ordinary users; then the kernel may choose us like anybody else.
         drop(fs::write("/proc/self/oom_score_adj", "-1000"));
         let open_files = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
-        Ok(Self {
+        let mut keeper = Self::with(programs, settings, place, signals);
+        keeper.open_files = open_files;
+        Ok(keeper)
+    }
+
+    /// Blocks the signals, which stay so when another program takes our place, and takes them by a descriptor.
+    pub(crate) fn take_signals_over() -> Result<SignalFd, Errno> {
+        let taken = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+        let signals: SigSet = taken.into_iter().collect();
+        signals.thread_block()?;
+        SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+    }
+
+    /// One that remembers nothing yet, of the programs of daemon and keeper.
+    pub(crate) fn with(
+        (core, keeper): (Program, Program),
+        settings: Settings,
+        place: Place,
+        signals: SignalFd,
+    ) -> Self {
+        Self {
             core,
+            keeper,
+            keeper_before: None,
+            next_keeper: None,
+            trial: None,
+            upgrades: Upgrades::default(),
             overflow: Overflow::new(settings.runtime_dir.join(OVERFLOW)),
             settings,
             place,
             signals,
             notify: Notify::from_environment(),
-            open_files,
+            open_files: (0, 0),
             runs: Runs::default(),
             daemon: None,
             next_start: clock(),
@@ -105,17 +147,21 @@ impl Keeper {
             ever_served: false,
             tree: PathBuf::new(),
             stopping: None,
+            stop_next: false,
             unattributed: false,
-        })
+        }
     }
 
     /// Keeps, until an orderly stop.
     pub(crate) fn keep(mut self) -> Result<(), Failure> {
+        // Who ended while a keeper took the place of another.
+        self.take_exits()?;
         loop {
             if self.daemon.is_none() {
                 if self.stopping.is_some() {
                     break;
                 }
+                self.give_place();
                 if clock() >= self.next_start {
                     self.start_daemon();
                 }
@@ -131,6 +177,12 @@ impl Keeper {
                 self.overflow.look(clock(), &self.runs);
             }
             self.flush();
+            if ready.connection
+                && let Some(daemon) = &mut self.daemon
+            {
+                daemon.owed.connection(clock());
+            }
+            self.collect();
             if let (Some(bound), Some(daemon)) = (self.stopping, &self.daemon)
                 && clock() >= bound
             {
@@ -148,12 +200,20 @@ impl Keeper {
     fn wait(&self) -> Result<Ready, Failure> {
         let mut sources = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let mut deadline = self.stopping;
+        let mut listens = false;
         if let Some(daemon) = &self.daemon {
+            deadline = deadline.into_iter().chain(daemon.owed.deadline()).min();
             let mut wanted = PollFlags::POLLIN;
             wanted.set(PollFlags::POLLOUT, !daemon.outbox.is_empty());
-            sources.push(PollFd::new(daemon.control.as_fd(), wanted));
-            for spawner in &daemon.spawners {
-                sources.push(PollFd::new(spawner.as_fd(), PollFlags::POLLIN));
+            if !daemon.gone {
+                sources.push(PollFd::new(daemon.control.as_fd(), wanted));
+                for spawner in &daemon.spawners {
+                    sources.push(PollFd::new(spawner.as_fd(), PollFlags::POLLIN));
+                }
+            }
+            listens = self.stopping.is_none() && daemon.owed.wants_connections();
+            if listens {
+                sources.push(PollFd::new(self.place.listener.as_fd(), PollFlags::POLLIN));
             }
         } else {
             deadline = Some(self.next_start);
@@ -170,7 +230,27 @@ impl Keeper {
             Err(why) => return Err(why.into()),
         }
         let mut ready = sources.iter().map(|source| source.any().unwrap_or(true));
-        Ok(Ready { signals: ready.next().unwrap_or(true), messages: ready.collect() })
+        let connection = listens && ready.next_back().unwrap_or(false);
+        let signals = ready.next().unwrap_or(true);
+        Ok(Ready { signals, messages: ready.collect(), connection })
+    }
+
+    /// Looks whether the daemon owes something for too long.
+    fn collect(&mut self) {
+        let Some(daemon) = &mut self.daemon else { return };
+        match daemon.owed.due(clock()) {
+            Due::Nothing => {}
+            // Accepted or not: one that was accepted by a thread that hangs since waits, too.
+            Due::Look => {
+                let number = daemon.owed.probe(clock());
+                daemon.tell(ToDaemon::Probe { number });
+                self.flush();
+            }
+            Due::End(owed, bound) => {
+                daemon.end_because(format!("it hangs: for {bound:?} it has owed {owed}"));
+                daemon.owed.forgive(clock());
+            }
+        }
     }
 
     /// Whether there is no daemon that could read what programs print: from its welcome on it may have their pipes.
@@ -194,7 +274,11 @@ impl Keeper {
     /// Begins an orderly stop; asked again, ends everything at once.
     fn stop(&mut self) {
         let Some(daemon) = &mut self.daemon else {
-            self.stopping = Some(clock());
+            // The one that comes at once can end the runs in order. One that has to be waited for may never come.
+            let comes = !self.runs.is_empty() && self.next_start <= clock();
+            if !comes || std::mem::replace(&mut self.stop_next, true) {
+                self.stopping = Some(clock());
+            }
             return;
         };
         if self.stopping.is_some() {
@@ -202,15 +286,49 @@ impl Keeper {
             self.stopping = Some(clock());
         } else {
             self.notify.tell("STOPPING=1");
-            daemon.outbox.push_back(Outgoing::Message(ToDaemon::Stop));
+            daemon.owed.stopping();
+            daemon.tell(ToDaemon::Stop);
             self.stopping = Some(clock() + self.settings.stop_timeout + STOP_GRACE);
+        }
+    }
+
+    /// Another keeper takes our place, where one is to.
+    fn give_place(&mut self) {
+        if self.stop_next {
+            // What is to end is not upgraded before.
+            (self.next_keeper, self.trial) = (None, None);
+        }
+        if let Some((next, may_come_back)) = self.next_keeper.take() {
+            let why = takeover::hand_over(self, &next, may_come_back);
+            self.stays(&why);
+        }
+    }
+
+    /// This keeper stays, since the next one could not take over: so the new daemon is not tried either, which may need it.
+    pub(crate) fn stays(&mut self, why: &str) {
+        let given_up = bounded(format!(
+            "another keeper could not take the place of this one, and is given up with its daemon: {why}"
+        ));
+        say(format_args!("{given_up}"));
+        self.previous.clone_from(&given_up);
+        self.upgrades.given_up = given_up;
+        self.trial = None;
+        if let Some(keeper) = self.keeper_before.take() {
+            self.keeper = keeper;
         }
     }
 
     fn start_daemon(&mut self) {
         self.starts += 1;
-        match Daemon::start(&self.core) {
-            Ok(daemon) => self.daemon = Some(daemon),
+        let on_trial = self.trial.is_some();
+        let bounds = bounds(&self.settings, self.failures, on_trial);
+        match Daemon::start(self.trial.as_ref().unwrap_or(&self.core), bounds, on_trial) {
+            Ok(daemon) => {
+                self.daemon = Some(daemon);
+                if std::mem::take(&mut self.stop_next) {
+                    self.stop();
+                }
+            }
             Err(Failure::Untold(why)) => {
                 say(format_args!("{why}"));
                 self.back_off(false);
@@ -220,7 +338,7 @@ impl Keeper {
     }
 
     /// Sets the time of the next start: at once after a stable life, then 100 ms, doubled each time.
-    fn back_off(&mut self, was_stable: bool) {
+    pub(crate) fn back_off(&mut self, was_stable: bool) {
         if was_stable {
             self.failures = 0;
         }
@@ -231,269 +349,21 @@ impl Keeper {
         self.failures = self.failures.saturating_add(1);
         self.next_start = clock() + delay.min(self.settings.longest_restart_delay);
     }
+}
 
-    /// Takes the daemon's messages; whether one changes what may be reaped.
-    fn take_messages(&mut self, ready: &[bool]) -> bool {
-        if !ready.contains(&true) {
-            return false;
-        }
-        let Some(mut daemon) = self.daemon.take() else { return false };
-        let taken = self.take_channels(&mut daemon, ready);
-        let changes = taken.unwrap_or_else(|why| {
-            daemon.end(&why);
-            true
-        });
-        self.daemon = Some(daemon);
-        changes
+/// A reason as it is told again: it comes from others, and a welcome has to have room for it.
+pub(crate) fn bounded(mut reason: String) -> String {
+    const LONGEST: usize = 2000;
+    if let Some((at, _)) = reason.char_indices().nth(LONGEST) {
+        reason.truncate(at);
+        reason.push('…');
     }
+    reason
+}
 
-    fn take_channels(&mut self, daemon: &mut Daemon, ready: &[bool]) -> Result<bool, Breach> {
-        let (control, spawners) = ready.split_first().unwrap_or((&true, &[]));
-        let adopted = *control && self.take_control(daemon)?;
-        let mut known = false;
-        for (index, _) in spawners.iter().enumerate().filter(|(_, ready)| **ready) {
-            known |= self.take_spawner(daemon, index)?;
-        }
-        Ok(adopted | (known && self.unattributed))
-    }
-
-    /// Whether the daemon says that reaping may go on.
-    fn take_control(&mut self, daemon: &mut Daemon) -> Result<bool, Breach> {
-        let mut adopted = false;
-        while let Some(packet) = next(&mut daemon.control)? {
-            match ToKeeper::decode(&packet.bytes)? {
-                ToKeeper::Hello { version } if version == VERSION => self.welcome(daemon)?,
-                ToKeeper::Hello { version } => return Err(Breach::Version(version)),
-                ToKeeper::Adopted { tell_orphans, tree } => {
-                    daemon.stage = Stage::Adopted;
-                    adopted = true;
-                    daemon.tell_orphans = tell_orphans;
-                    if !tree.is_empty() {
-                        self.tree = Path::new(&*String::from_utf8_lossy(&tree)).to_path_buf();
-                    }
-                }
-                ToKeeper::Serving => {
-                    daemon.stage = Stage::Serving;
-                    self.overflow.served();
-                    // Once: a service is ready for good, whichever daemon serves.
-                    if !std::mem::replace(&mut self.ever_served, true) {
-                        self.notify.tell("READY=1");
-                    }
-                }
-                ToKeeper::Stopped => daemon.stopped = true,
-                ToKeeper::Release { .. }
-                | ToKeeper::Spawning { .. }
-                | ToKeeper::Spawned { .. }
-                | ToKeeper::NotSpawned { .. } => return Err(Breach::Channel),
-            }
-        }
-        Ok(adopted)
-    }
-
-    /// Whether a process that could not be attributed now can be.
-    fn take_spawner(&mut self, daemon: &mut Daemon, index: usize) -> Result<bool, Breach> {
-        let Some(spawner) = daemon.spawners.get_mut(index) else { return Ok(false) };
-        let mut known = false;
-        while let Some(packet) = unless_gone(next(spawner))? {
-            match ToKeeper::decode(&packet.bytes)? {
-                ToKeeper::Spawning { run, names } => {
-                    if let Err(why) = self.hold(run, names, packet) {
-                        // Without descriptors; its process is ours to reap all the same.
-                        self.runs.hold(run, Vec::new());
-                        let refused = ToDaemon::Refused { run, why };
-                        daemon.outbox.push_back(Outgoing::Message(refused));
-                    }
-                }
-                ToKeeper::Spawned { run, pid } => {
-                    self.runs.spawned(run, pid);
-                    known = true;
-                }
-                ToKeeper::NotSpawned { run, pid } => {
-                    self.runs.not_spawned(&run, pid);
-                    known = true;
-                }
-                ToKeeper::Release { run } => {
-                    self.runs.release(&run);
-                    // It may have been the one that an unknown zombie was held back for.
-                    known = true;
-                }
-                ToKeeper::Hello { .. }
-                | ToKeeper::Adopted { .. }
-                | ToKeeper::Serving
-                | ToKeeper::Stopped => return Err(Breach::Channel),
-            }
-        }
-        Ok(known)
-    }
-
-    fn hold(&mut self, run: Run, names: Vec<String>, packet: Packet) -> Result<(), String> {
-        let wanted = u64::try_from(self.runs.held() + names.len()).unwrap_or(u64::MAX);
-        if wanted > self.open_files.1.saturating_sub(RESERVED_DESCRIPTORS) {
-            return Err(format!(
-                "the keeper holds {} descriptors, and its limit is {} less {RESERVED_DESCRIPTORS}",
-                self.runs.held(),
-                self.open_files.1
-            ));
-        }
-        if packet.truncated || packet.descriptors.len() != names.len() {
-            return Err("the descriptors did not all arrive".to_owned());
-        }
-        let named = names.into_iter().zip(packet.descriptors).collect();
-        if self.runs.hold(run, named) { Ok(()) } else { Err("the run is known already".to_owned()) }
-    }
-
-    /// The beginning of a daemon's life: everything it has to know.
-    fn welcome(&self, daemon: &mut Daemon) -> Result<(), Breach> {
-        let message = ToDaemon::Welcome {
-            version: VERSION,
-            keeper: std::process::id().try_into().unwrap_or(0),
-            starts: self.starts,
-            open_files: self.open_files,
-            previous: self.previous.clone(),
-            configuration: self.settings.configuration.clone(),
-            names: vec!["api".to_owned()],
-        };
-        daemon.control.send(&message.encode(), &[self.place.listener.as_fd()], Patience::Now)?;
-        daemon.stage = Stage::Adopting;
-        daemon.outbox.extend(self.runs.ids().into_iter().map(Outgoing::Inherit));
-        daemon.outbox.push_back(Outgoing::Message(ToDaemon::Ready));
-        Ok(())
-    }
-
-    /// Sends what waits, as far as the daemon takes it.
-    fn flush(&mut self) {
-        let Some(daemon) = &mut self.daemon else { return };
-        if daemon.stage == Stage::Greeting {
-            return;
-        }
-        while let Some(next) = daemon.outbox.front() {
-            let sent = match next {
-                Outgoing::Message(message) => {
-                    daemon.control.send(&message.encode(), &[], Patience::Now)
-                }
-                Outgoing::Inherit(run) => match self.runs.get(run) {
-                    None => Ok(()),
-                    Some(entry) => {
-                        let names: Vec<_> =
-                            entry.descriptors.iter().map(|(name, _)| name.clone()).collect();
-                        let descriptors: Vec<BorrowedFd<'_>> =
-                            entry.descriptors.iter().map(|(_, held)| held.as_fd()).collect();
-                        let (run, pid, exit) = (*run, entry.pid, entry.exit);
-                        let message = ToDaemon::Inherited { run, pid, exit, names };
-                        daemon.control.send(&message.encode(), &descriptors, Patience::Now)
-                    }
-                },
-            };
-            match sent {
-                Ok(()) => drop(daemon.outbox.pop_front()),
-                // Full: poll tells when there is room. Gone: its exit tells.
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Looks at what has ended: peek, attribute, note, tell, reap. The exit stays in the table until the run is
-    /// released, so that no daemon's death can lose it.
-    fn take_exits(&mut self) -> Result<(), Failure> {
-        loop {
-            // By its number first: a zombie that cannot be attributed yet would hide it from a peek at any.
-            if let Some(pid) = self.daemon.as_ref().map(|daemon| daemon.pid)
-                && let Some(ended) = process::reap(pid)
-            {
-                self.daemon_died(&ended)?;
-            }
-            self.unattributed = false;
-            // A pid must not be used again before the next daemon has opened its pidfds.
-            if self.daemon.as_ref().is_some_and(|daemon| daemon.stage < Stage::Adopted) {
-                break;
-            }
-            let Some(ended) = process::peek() else { break };
-            if self.daemon.as_ref().is_some_and(|daemon| daemon.pid == ended.pid) {
-                continue;
-            }
-            if !self.runs.is_known(ended.pid) {
-                self.hear_spawners();
-            }
-            if !self.attribute(&ended) {
-                self.unattributed = true;
-                break;
-            }
-        }
-        if let Some(daemon) = &mut self.daemon
-            && std::mem::take(&mut daemon.orphans_told)
-            && daemon.tell_orphans
-        {
-            daemon.outbox.push_back(Outgoing::Message(ToDaemon::OrphanReaped));
-        }
-        Ok(())
-    }
-
-    /// Reads what the spawner threads have sent. A run is announced before its process is made, so that whoever
-    /// has ended and is still unknown after this is no run's main process, or one of a run that waits for it.
-    fn hear_spawners(&mut self) {
-        let Some(mut daemon) = self.daemon.take() else { return };
-        for index in 0..daemon.spawners.len() {
-            if let Err(why) = self.take_spawner(&mut daemon, index) {
-                daemon.end(&why);
-            }
-        }
-        self.daemon = Some(daemon);
-    }
-
-    /// Deals with one child that has ended; false where it must stay a zombie for now.
-    fn attribute(&mut self, ended: &Ended) -> bool {
-        let Ended { pid, exit } = *ended;
-        match (self.runs.ended(pid, exit), &mut self.daemon) {
-            (Some(run), Some(daemon)) => {
-                daemon.outbox.push_back(Outgoing::Message(ToDaemon::Exited { run, pid, exit }));
-            }
-            (Some(_), None) => {}
-            (None, Some(daemon)) => {
-                // A process in the making may end before we are told whose it is.
-                if !self.runs.is_failed(pid) && self.runs.awaits_a_pid() {
-                    return false;
-                }
-                daemon.orphans_told = true;
-            }
-            (None, None) => {}
-        }
-        self.runs.forget_pid(pid);
-        process::reap(pid);
-        true
-    }
-
-    fn daemon_died(&mut self, ended: &Ended) -> Result<(), Failure> {
-        let Some(mut daemon) = self.daemon.take() else { return Ok(()) };
-        // What it had sent before it died still counts: processes it made, exits it recorded.
-        drop(self.take_control(&mut daemon));
-        for index in 0..daemon.spawners.len() {
-            drop(self.take_spawner(&mut daemon, index));
-        }
-        let how = match ended.exit.how {
-            How::Exited => format!("exit status {}", ended.exit.status),
-            How::Killed => format!("signal {}", ended.exit.status),
-            How::Dumped => format!("signal {}, core dumped", ended.exit.status),
-        };
-        if self.stopping.is_some() {
-            if !daemon.stopped {
-                say(format_args!(
-                    "the daemon (process {}) ended before its runs: {how}",
-                    daemon.pid
-                ));
-            }
-            return Ok(());
-        }
-        say(format_args!("the daemon (process {}) ended: {how}", daemon.pid));
-        self.overflow.deserted(clock());
-        let by_itself = ended.exit.how == How::Exited;
-        if by_itself && !self.ever_served && std::process::id() != 1 {
-            // It cannot begin here, and has said why; whoever started us has to know.
-            sweep::sweep(&self.signals, &self.tree);
-            self.place.leave();
-            return Err(Failure::Told(1));
-        }
-        self.previous = format!("process {}: {how}", daemon.pid);
-        self.back_off(clock().duration_since(daemon.born) >= STABLE);
-        Ok(())
-    }
+/// What a daemon's answers may take that is started after so many failures.
+fn bounds(settings: &Settings, failures: u32, on_trial: bool) -> Bounds {
+    let doublings = if on_trial { 0 } else { failures.min(DOUBLINGS) };
+    let answer = settings.answer_timeout;
+    Bounds { answer, beginning: answer * BEGINNING * 2_u32.pow(doublings) }
 }

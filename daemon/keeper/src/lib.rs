@@ -3,7 +3,8 @@
 //! The keeper is the binary `auraed`: small, single-threaded, without policy. It is the parent and only
 //! reaper of every run, holds the descriptors that must outlive a daemon, owns the listeners and starts
 //! the next daemon when one dies. This library is the border between the two: [`protocol`] has the
-//! messages, [`channel`] moves them.
+//! messages, [`channel`] moves them. [`succession`] is what one keeper hands to the next.
 
 pub mod channel;
 pub mod protocol;
+pub mod succession;

@@ -3,25 +3,34 @@
 //!
 //! Without policy, and small enough to read in one sitting: [`settings`] asks `auraed-core` what the
 //! command line and the configuration say, [`place`] takes the state folder and the socket, [`keep`] is
-//! the loop, [`daemon`] the daemon as it sees it, [`runs`] all it remembers, [`overflow`] where output goes
-//! while there is no daemon, [`sweep`] the end, [`process`] the
-//! system calls.
+//! the loop, [`hearing`], [`telling`] and [`exits`] what it does there, [`daemon`] the daemon as it sees it, [`owed`] what
+//! that owes an answer to, [`runs`] all it remembers, [`overflow`] where output goes while there is no daemon,
+//! [`takeover`] the next keeper, [`sweep`] the end, [`process`] the system calls.
 
 mod daemon;
+mod exits;
+mod hearing;
 mod keep;
 mod notify;
 mod overflow;
+mod owed;
 mod place;
 mod process;
+mod program;
 mod runs;
 mod settings;
 mod sweep;
+mod takeover;
+mod telling;
 
 use std::{
     fmt,
     io::{self, Write},
     process::ExitCode,
 };
+
+use keeper::protocol::{SUCCESSION, VERSION};
+use program::Program;
 
 /// Why the keeper cannot begin, or ends.
 enum Failure {
@@ -49,10 +58,29 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let core = process::beside_us("auraed-core")?;
+    // On older kernels a program that was executed by its descriptor is called by its number.
+    nix::sys::prctl::set_name(c"auraed").ok();
+    if let Some(keeper) = takeover::take_over() {
+        return keeper?.keep();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == "check") {
+        return check();
+    }
+    let core = Program::open(&process::beside_us("auraed-core")?)?;
     let Some(settings) = settings::ask(&core)? else { return Ok(()) };
     let place = place::take(&settings)?;
-    keep::Keeper::new(core, settings, place)?.keep()
+    keep::Keeper::new((core, process::ourselves()?), settings, place)?.keep()
+}
+
+/// The verb `check`: what this program is, for a keeper that it could follow.
+fn check() -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "program auraed\nversion {version}\nprotocol {VERSION}\nsuccession {SUCCESSION}"
+    )?;
+    Ok(())
 }
 
 /// One line on standard error. There is nobody to tell where that fails.

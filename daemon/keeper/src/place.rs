@@ -25,7 +25,13 @@ pub(crate) struct Place {
     /// The socket's device and inode: at the end we remove no socket but our own.
     socket: (PathBuf, u64, u64),
     /// Held open for the lock.
-    _lock: Flock<File>,
+    lock: Lock,
+}
+
+/// The lock on the state folder, which belongs to the open file, and so stays when another program takes our place.
+enum Lock {
+    Taken(Flock<File>),
+    Inherited(File),
 }
 
 /// Takes lock, folders and socket.
@@ -41,10 +47,32 @@ pub(crate) fn take(settings: &Settings) -> Result<Place, Failure> {
     let listener = listen(&settings.socket, settings.socket_group)?;
     let at = fs::symlink_metadata(&settings.socket)?;
     let socket = (settings.socket.clone(), at.dev(), at.ino());
-    Ok(Place { listener, socket, _lock: lock })
+    Ok(Place { listener, socket, lock: Lock::Taken(lock) })
 }
 
 impl Place {
+    /// As the keeper before had it.
+    pub(crate) fn inherited(
+        listener: UnixListener,
+        socket: (PathBuf, u64, u64),
+        lock: File,
+    ) -> Self {
+        Self { listener, socket, lock: Lock::Inherited(lock) }
+    }
+
+    /// The file that is locked.
+    pub(crate) fn lock(&self) -> &File {
+        match &self.lock {
+            Lock::Taken(lock) => lock,
+            Lock::Inherited(lock) => lock,
+        }
+    }
+
+    /// The socket's device and inode.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.socket.1, self.socket.2)
+    }
+
     /// Removes the socket if it is still the one that we made.
     pub(crate) fn leave(&self) {
         let (path, device, inode) = &self.socket;

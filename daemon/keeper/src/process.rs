@@ -5,7 +5,7 @@ use std::{
     ffi::{CString, OsString},
     fs,
     os::{
-        fd::{IntoRawFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
@@ -15,14 +15,29 @@ use std::{
 use keeper::protocol::{Exit, How};
 use nix::{
     errno::Errno,
+    fcntl::AtFlags,
     sys::{
         signal::{SigSet, Signal, kill},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, execve, fork},
+    unistd::{ForkResult, Pid, execveat, fork},
 };
 
-use crate::Failure;
+use crate::{Failure, program::Program};
+
+/// What the daemon's oom_score_adj is where ours is the least there is: when memory is short it goes before us, since it
+/// can be replaced.
+const DAEMON_OOM_SCORE: &str = "-900";
+
+/// The variable in which one keeper says to the next where its state is.
+pub(crate) const VARIABLE: &str = "AURAED_SUCCESSION";
+
+/// Our own program.
+pub(crate) fn ourselves() -> Result<Program, Failure> {
+    let mut program = Program::open(Path::new("/proc/self/exe"))?;
+    program.path = beside_us("auraed")?;
+    Ok(program)
+}
 
 /// The program of that name in the folder of this one.
 pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Failure> {
@@ -42,13 +57,12 @@ const ALLOCATOR: [(&str, &str); 2] =
 
 /// Executes a program with these descriptors as 3, 4, … and our environment, less what is meant for us.
 pub(crate) fn start(
-    program: &Path,
+    program: &Program,
     arguments: Vec<OsString>,
     descriptors: Vec<OwnedFd>,
 ) -> Result<i32, Failure> {
-    let shown = program.display().to_string();
+    let shown = program.shown();
     let no_nul = |_| Failure::Untold(format!("an argument of {shown} has a NUL byte"));
-    let path = CString::new(program.as_os_str().as_encoded_bytes()).map_err(no_nul)?;
     let arguments = arguments
         .into_iter()
         .map(|argument| CString::new(argument.into_vec()))
@@ -57,7 +71,7 @@ pub(crate) fn start(
     let given = |name: &str| std::env::var_os(name).is_some();
     let usual = ALLOCATOR.into_iter().filter(|(name, _)| !given(name));
     let environment: Vec<CString> = std::env::vars_os()
-        .filter(|(name, _)| name != "NOTIFY_SOCKET")
+        .filter(|(name, _)| name != "NOTIFY_SOCKET" && name != VARIABLE)
         .chain(usual.map(|(name, value)| (name.into(), value.into())))
         .filter_map(|(mut name, value)| {
             name.push("=");
@@ -69,7 +83,7 @@ pub(crate) fn start(
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
         Ok(ForkResult::Child) => {
-            let why = execute(&path, &arguments, &environment, descriptors);
+            let why = execute(program, &arguments, &environment, descriptors);
             crate::say(format_args!("cannot execute {shown}: {why}"));
             // SAFETY: _exit runs no destructor and no handler of the parent's.
             unsafe { libc::_exit(127) }
@@ -80,19 +94,23 @@ pub(crate) fn start(
 
 /// The child's way to its program; answers only if that fails.
 fn execute(
-    path: &CString,
+    program: &Program,
     arguments: &[CString],
     environment: &[CString],
     descriptors: Vec<OwnedFd>,
 ) -> Errno {
+    if fs::read_to_string("/proc/self/oom_score_adj").is_ok_and(|score| score.trim() == "-1000") {
+        drop(fs::write("/proc/self/oom_score_adj", DAEMON_OOM_SCORE));
+    }
     // First all of them out of the way, so that none is overwritten before it is moved.
-    let moved: Vec<i32> = descriptors
-        .into_iter()
-        .map(|descriptor| {
-            // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and changes nothing else.
-            unsafe { libc::fcntl(descriptor.into_raw_fd(), libc::F_DUPFD_CLOEXEC, 64) }
-        })
-        .collect();
+    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and changes nothing else.
+    let out_of_the_way = |from| unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, 64) };
+    let file = out_of_the_way(program.file.as_raw_fd());
+    let moved: Vec<i32> =
+        descriptors.into_iter().map(|held| out_of_the_way(held.into_raw_fd())).collect();
+    if file < 0 {
+        return Errno::last();
+    }
     for (number, from) in (3..).zip(moved) {
         // SAFETY: nothing in this child refers to descriptors by these numbers from here on; dup2 of a
         // number that could not be made answers EBADF.
@@ -100,7 +118,10 @@ fn execute(
             return Errno::last();
         }
     }
-    match SigSet::all().thread_unblock().and_then(|()| execve(path, arguments, environment)) {
+    // SAFETY: it was made above, and nothing closes it.
+    let file = unsafe { BorrowedFd::borrow_raw(file) };
+    let execute = || execveat(file, c"", arguments, environment, AtFlags::AT_EMPTY_PATH);
+    match SigSet::all().thread_unblock().and_then(|()| execute()) {
         Ok(never) => match never {},
         Err(why) => why,
     }

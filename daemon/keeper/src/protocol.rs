@@ -15,6 +15,10 @@
 //!    stays with the keeper until [`ToKeeper::Release`].
 //! 5. keeper: [`ToDaemon::Stop`]; daemon: [`ToKeeper::Stopped`], then it exits.
 //!
+//! What the keeper says after [`ToDaemon::Ready`] is answered: the supervisor says [`ToKeeper::Heard`] when it has
+//! dealt with what it took, and [`ToDaemon::Probe`] goes through all the threads that serve and comes back as
+//! [`ToKeeper::Probed`]. A daemon that owes an answer for too long is ended. Nothing is asked of an idle one.
+//!
 //! On a spawner channel, without an answer: [`ToKeeper::Spawning`] with the run's descriptors, sent before
 //! the process is made; then [`ToKeeper::Spawned`] or [`ToKeeper::NotSpawned`]; in the end
 //! [`ToKeeper::Release`]. What is sent is in the keeper's socket, and the keeper reads it also when the
@@ -22,10 +26,16 @@
 //! it cannot hold the descriptors, [`ToDaemon::Refused`] comes on the control channel, and the daemon
 //! ends the run.
 
+pub(crate) mod bytes;
+
 use std::fmt;
 
+use bytes::{Reader, Writer};
+
 /// The version of this protocol; a daemon of another version is told so and not served.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// The version of what one keeper hands to the next, which takes its place in the same process.
+pub const SUCCESSION: u16 = 1;
 /// Bytes of the largest message. The configuration is the only long field.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 /// Descriptors in one message; the kernel's own limit is SCM_MAX_FD, 253 (unix(7)).
@@ -37,6 +47,10 @@ pub const CONTROL: i32 = 3;
 /// The descriptors of the spawner threads' channels.
 pub const SPAWNER_CHANNELS: [i32; 2] = [4, 5];
 
+/// The name of a descriptor of the program `auraed-core` in [`ToKeeper::Replace`].
+pub const CORE: &str = "core";
+/// The name of a descriptor of the program `auraed` there.
+pub const KEEPER: &str = "keeper";
 /// The names of the descriptors that are the read ends of a run's output, the only ones that the keeper ever reads from.
 pub const OUTPUTS: [&str; 2] = ["stdout", "stderr"];
 
@@ -114,6 +128,31 @@ pub enum ToKeeper {
     },
     /// Everything has ended; I exit.
     Stopped,
+    /// What was said after [`ToDaemon::Ready`] has been dealt with.
+    Heard {
+        /// As many messages of the control channel, counted from the first.
+        messages: u64,
+    },
+    /// The answer to [`ToDaemon::Probe`].
+    Probed {
+        /// Which.
+        number: u32,
+    },
+    /// I cannot go on, and am about to exit.
+    Failing {
+        /// Why, in words.
+        why: String,
+    },
+    /// I am about to exit in order, with every run as it is: start the next daemon. Carries what it is to be, where it is
+    /// not to be what I am.
+    Replace {
+        /// Who wants it and why, in words.
+        by: String,
+        /// Where the programs were found, in the order of their descriptors: for people.
+        paths: Vec<String>,
+        /// Which programs they are, [`CORE`] or [`KEEPER`], in the order of their descriptors.
+        names: Vec<String>,
+    },
 }
 
 /// What the keeper says.
@@ -135,6 +174,11 @@ pub enum ToDaemon {
         configuration: Vec<u8>,
         /// The listeners' names, in the order of their descriptors.
         names: Vec<String>,
+        /// Whether it is on trial: the keeper goes back to the daemon before, should this one not be healthy. Until it
+        /// is, it writes nothing in a format that the daemon before cannot read.
+        trial: bool,
+        /// What became of upgrades.
+        upgrades: Upgrades,
     },
     /// A run of an earlier daemon, with its descriptors.
     Inherited {
@@ -169,6 +213,22 @@ pub enum ToDaemon {
     },
     /// End everything in order, and then yourself.
     Stop,
+    /// Answer with [`ToKeeper::Probed`], by way of every thread that serves.
+    Probe {
+        /// Which.
+        number: u32,
+    },
+    /// You are healthy, and on trial no more.
+    Confirmed,
+}
+
+/// What became of upgrades since the keeper's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upgrades {
+    /// How many were tried.
+    pub tried: u32,
+    /// Why the last one was given up, in words; empty where it was not.
+    pub given_up: String,
 }
 
 /// A message that cannot be read.
@@ -212,6 +272,12 @@ impl ToKeeper {
             Self::NotSpawned { run, pid } => Writer::kind(6).run(run).i32(*pid),
             Self::Release { run } => Writer::kind(7).run(run),
             Self::Stopped => Writer::kind(8),
+            Self::Heard { messages } => Writer::kind(9).u64(*messages),
+            Self::Probed { number } => Writer::kind(10).u32(*number),
+            Self::Failing { why } => Writer::kind(11).bytes(why.as_bytes()),
+            Self::Replace { by, paths, names } => {
+                Writer::kind(12).bytes(by.as_bytes()).names(paths).names(names)
+            }
         }
         .0
     }
@@ -234,6 +300,14 @@ impl ToKeeper {
             6 => Self::NotSpawned { run: reader.run()?, pid: reader.i32()? },
             7 => Self::Release { run: reader.run()? },
             8 => Self::Stopped,
+            9 => Self::Heard { messages: reader.u64()? },
+            10 => Self::Probed { number: reader.u32()? },
+            11 => Self::Failing { why: reader.text("why")? },
+            12 => Self::Replace {
+                by: reader.text("by")?,
+                paths: reader.names()?,
+                names: reader.names()?,
+            },
             kind => return Err(Malformed::Kind(kind)),
         };
         reader.end(message)
@@ -253,6 +327,8 @@ impl ToDaemon {
                 previous,
                 configuration,
                 names,
+                trial,
+                upgrades,
             } => Writer::kind(65)
                 .u16(*version)
                 .i32(*keeper)
@@ -261,7 +337,10 @@ impl ToDaemon {
                 .u64(open_files.1)
                 .bytes(previous.as_bytes())
                 .bytes(configuration)
-                .names(names),
+                .names(names)
+                .u8(u8::from(*trial))
+                .u32(upgrades.tried)
+                .bytes(upgrades.given_up.as_bytes()),
             Self::Inherited { run, pid, exit, names } => {
                 Writer::kind(66).run(run).i32(*pid).maybe_exit(exit.as_ref()).names(names)
             }
@@ -270,6 +349,8 @@ impl ToDaemon {
             Self::OrphanReaped => Writer::kind(69),
             Self::Refused { run, why } => Writer::kind(70).run(run).bytes(why.as_bytes()),
             Self::Stop => Writer::kind(71),
+            Self::Probe { number } => Writer::kind(72).u32(*number),
+            Self::Confirmed => Writer::kind(73),
         }
         .0
     }
@@ -289,6 +370,8 @@ impl ToDaemon {
                 previous: reader.text("previous")?,
                 configuration: reader.bytes()?.to_vec(),
                 names: reader.names()?,
+                trial: reader.flag("trial")?,
+                upgrades: Upgrades { tried: reader.u32()?, given_up: reader.text("given_up")? },
             },
             66 => Self::Inherited {
                 run: reader.run()?,
@@ -301,6 +384,8 @@ impl ToDaemon {
             69 => Self::OrphanReaped,
             70 => Self::Refused { run: reader.run()?, why: reader.text("why")? },
             71 => Self::Stop,
+            72 => Self::Probe { number: reader.u32()? },
+            73 => Self::Confirmed,
             kind => return Err(Malformed::Kind(kind)),
         };
         reader.end(message)
@@ -315,160 +400,16 @@ impl ToDaemon {
             | Self::Exited { .. }
             | Self::OrphanReaped
             | Self::Refused { .. }
-            | Self::Stop => &[],
-        }
-    }
-}
-
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn kind(kind: u8) -> Self {
-        Self(vec![kind])
-    }
-
-    fn raw(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    fn u8(self, value: u8) -> Self {
-        self.raw(&[value])
-    }
-
-    fn u16(self, value: u16) -> Self {
-        self.raw(&value.to_le_bytes())
-    }
-
-    fn u32(self, value: u32) -> Self {
-        self.raw(&value.to_le_bytes())
-    }
-
-    fn i32(self, value: i32) -> Self {
-        self.raw(&value.to_le_bytes())
-    }
-
-    fn u64(self, value: u64) -> Self {
-        self.raw(&value.to_le_bytes())
-    }
-
-    fn run(self, run: &Run) -> Self {
-        self.raw(run)
-    }
-
-    /// What does not fit a 32-bit length cannot be sent at all ([`MAX_MESSAGE`]), so it is cut here.
-    fn bytes(self, bytes: &[u8]) -> Self {
-        let length = u32::try_from(bytes.len()).unwrap_or(0);
-        let kept = if length == 0 { &[] } else { bytes };
-        self.u32(length).raw(kept)
-    }
-
-    fn names(mut self, names: &[String]) -> Self {
-        self = self.u8(u8::try_from(names.len()).unwrap_or(u8::MAX));
-        for name in names {
-            self = self.bytes(name.as_bytes());
-        }
-        self
-    }
-
-    fn exit(self, exit: &Exit) -> Self {
-        let how = match exit.how {
-            How::Exited => 1,
-            How::Killed => 2,
-            How::Dumped => 3,
-        };
-        self.u8(how)
-            .i32(exit.status)
-            .u64(exit.user_time)
-            .u64(exit.system_time)
-            .raw(&exit.seen_at.to_le_bytes())
-    }
-
-    fn maybe_exit(self, exit: Option<&Exit>) -> Self {
-        match exit {
-            None => self.u8(0),
-            Some(exit) => self.u8(1).exit(exit),
-        }
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed::Short)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn u8(&mut self) -> Result<u8, Malformed> {
-        self.array::<1>().map(u8::from_le_bytes)
-    }
-
-    fn u16(&mut self) -> Result<u16, Malformed> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, Malformed> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn i32(&mut self) -> Result<i32, Malformed> {
-        self.array().map(i32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn run(&mut self) -> Result<Run, Malformed> {
-        self.array()
-    }
-
-    fn flag(&mut self, field: &'static str) -> Result<bool, Malformed> {
-        match self.u8()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Malformed::Field(field)),
+            | Self::Stop
+            | Self::Probe { .. }
+            | Self::Confirmed => &[],
         }
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = usize::try_from(self.u32()?).map_err(|_| Malformed::Short)?;
-        let (head, rest) = self.0.split_at_checked(length).ok_or(Malformed::Short)?;
-        self.0 = rest;
-        Ok(head)
-    }
-
-    fn text(&mut self, field: &'static str) -> Result<String, Malformed> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Malformed::Field(field))
-    }
-
-    fn names(&mut self) -> Result<Vec<String>, Malformed> {
-        let count = usize::from(self.u8()?);
-        if count > MAX_DESCRIPTORS {
-            return Err(Malformed::Field("names"));
-        }
-        (0..count).map(|_| self.text("name")).collect()
-    }
-
-    fn exit(&mut self) -> Result<Exit, Malformed> {
-        let how = match self.u8()? {
-            1 => How::Exited,
-            2 => How::Killed,
-            3 => How::Dumped,
-            _ => return Err(Malformed::Field("exit.how")),
-        };
-        Ok(Exit {
-            how,
-            status: self.i32()?,
-            user_time: self.u64()?,
-            system_time: self.u64()?,
-            seen_at: self.array().map(i64::from_le_bytes)?,
-        })
-    }
-
-    fn end<T>(&self, message: T) -> Result<T, Malformed> {
-        if self.0.is_empty() { Ok(message) } else { Err(Malformed::Long) }
+    /// The version that a welcome names, whatever else is in it: this much is the same in every version.
+    #[must_use]
+    pub fn version_of_welcome(bytes: &[u8]) -> Option<u16> {
+        let mut reader = Reader(bytes);
+        (reader.u8().ok()? == 65).then(|| reader.u16().ok()).flatten()
     }
 }

@@ -3,10 +3,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd},
 };
 
-use keeper::protocol::{Exit, Run};
+use keeper::{
+    protocol::{Exit, Run},
+    succession::HeldRun,
+};
 
 /// One run.
 pub(crate) struct Entry {
@@ -97,6 +100,47 @@ impl Runs {
                 self.by_pid.remove(&entry.pid);
             }
         }
+    }
+
+    /// A run's main process and its end, as the keeper before knew them.
+    pub(crate) fn restore(&mut self, run: Run, pid: i32, exit: Option<Exit>) {
+        if let Some(entry) = self.entries.get_mut(&run) {
+            (entry.pid, entry.exit) = (pid, exit);
+            // One that has ended is reaped, and its number may be another's.
+            if exit.is_none() {
+                self.by_pid.insert(pid, run);
+            }
+        }
+    }
+
+    /// Children that failed, as the keeper before knew them.
+    pub(crate) fn restore_failed(&mut self, failed: Vec<i32>) {
+        self.failed.extend(failed);
+    }
+
+    /// The table, for the keeper that comes after us.
+    pub(crate) fn held_runs(&self) -> Vec<HeldRun> {
+        let entries = self.entries.iter().map(|(run, entry)| HeldRun {
+            run: *run,
+            pid: entry.pid,
+            exit: entry.exit,
+            descriptors: entry
+                .descriptors
+                .iter()
+                .map(|(name, held)| (name.clone(), held.as_raw_fd()))
+                .collect(),
+        });
+        entries.collect()
+    }
+
+    /// The children that failed, for the same.
+    pub(crate) fn failed(&self) -> Vec<i32> {
+        self.failed.iter().copied().collect()
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The runs' ids.

@@ -4,15 +4,9 @@
 //! there, `key NUL value NUL` pairs, an empty key, and then the daemon's own configuration, which it
 //! keeps as it is for every daemon it starts. So the file is read once, at the keeper's start.
 
-use std::{
-    ffi::OsString,
-    io::Read,
-    os::unix::ffi::OsStringExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ffi::OsString, io::Read, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration};
 
-use crate::{Failure, process};
+use crate::{Failure, process, program::Program};
 
 /// The keeper's part of the configuration.
 pub(crate) struct Settings {
@@ -28,12 +22,14 @@ pub(crate) struct Settings {
     pub(crate) stop_timeout: Duration,
     /// The longest wait before the next daemon.
     pub(crate) longest_restart_delay: Duration,
+    /// How long the daemon may owe an answer.
+    pub(crate) answer_timeout: Duration,
     /// The daemon's part, which means nothing here.
     pub(crate) configuration: Vec<u8>,
 }
 
 /// Has the core read command line and file; `None` where that was all that was wanted (`--help`).
-pub(crate) fn ask(core: &Path) -> Result<Option<Settings>, Failure> {
+pub(crate) fn ask(core: &Program) -> Result<Option<Settings>, Failure> {
     let (mut reader, writer) = std::io::pipe()?;
     let arguments = [OsString::from("auraed-core"), OsString::from("configure")]
         .into_iter()
@@ -49,7 +45,7 @@ pub(crate) fn ask(core: &Path) -> Result<Option<Settings>, Failure> {
         return Ok(None);
     }
     parse(&answer).map(Some).ok_or_else(|| {
-        Failure::Untold(format!("{} answered nonsense; is it of this version?", core.display()))
+        Failure::Untold(format!("{} answered nonsense; is it of this version?", core.shown()))
     })
 }
 
@@ -61,6 +57,7 @@ fn parse(answer: &[u8]) -> Option<Settings> {
         runtime_dir: PathBuf::new(),
         stop_timeout: Duration::ZERO,
         longest_restart_delay: Duration::ZERO,
+        answer_timeout: Duration::ZERO,
         configuration: Vec::new(),
     };
     let mut rest = answer;
@@ -83,6 +80,7 @@ fn parse(answer: &[u8]) -> Option<Settings> {
             b"longest_restart_delay_ms" => {
                 settings.longest_restart_delay = Duration::from_millis(number()?);
             }
+            b"answer_timeout_ms" => settings.answer_timeout = Duration::from_millis(number()?),
             _ => return None,
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use keeper::{
     channel::{Channel, Patience},
-    protocol::{Exit, How, ToDaemon, ToKeeper},
+    protocol::{Exit, How, ToDaemon, ToKeeper, Upgrades},
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -34,15 +34,21 @@ fn to_keeper() -> impl Strategy<Value = ToKeeper> {
         (run(), any::<i32>()).prop_map(|(run, pid)| ToKeeper::NotSpawned { run, pid }),
         run().prop_map(|run| ToKeeper::Release { run }),
         Just(ToKeeper::Stopped),
+        any::<u64>().prop_map(|messages| ToKeeper::Heard { messages }),
+        any::<u32>().prop_map(|number| ToKeeper::Probed { number }),
+        ".{0,40}".prop_map(|why| ToKeeper::Failing { why }),
+        (".{0,40}", vec(".{0,20}", 0..16), names())
+            .prop_map(|(by, paths, names)| ToKeeper::Replace { by, paths, names }),
     ]
 }
 
 fn to_daemon() -> impl Strategy<Value = ToDaemon> {
     let run = any::<[u8; 16]>;
     prop_oneof![
-        (any::<(u16, i32, u32, u64, u64)>(), ".{0,40}", any::<Vec<u8>>(), names()).prop_map(
-            |((version, keeper, starts, soft, hard), previous, configuration, names)| {
-                let open_files = (soft, hard);
+        (welcomes(), ".{0,40}", any::<Vec<u8>>(), names(), ".{0,40}").prop_map(
+            |(numbers, previous, configuration, names, given_up)| {
+                let (version, keeper, starts, open_files, tried, trial) = numbers;
+                let upgrades = Upgrades { tried, given_up };
                 ToDaemon::Welcome {
                     version,
                     keeper,
@@ -51,6 +57,8 @@ fn to_daemon() -> impl Strategy<Value = ToDaemon> {
                     previous,
                     configuration,
                     names,
+                    trial,
+                    upgrades,
                 }
             }
         ),
@@ -65,7 +73,14 @@ fn to_daemon() -> impl Strategy<Value = ToDaemon> {
         Just(ToDaemon::OrphanReaped),
         (run(), ".{0,40}").prop_map(|(run, why)| ToDaemon::Refused { run, why }),
         Just(ToDaemon::Stop),
+        any::<u32>().prop_map(|number| ToDaemon::Probe { number }),
+        Just(ToDaemon::Confirmed),
     ]
+}
+
+/// The numbers of a welcome.
+fn welcomes() -> impl Strategy<Value = (u16, i32, u32, (u64, u64), u32, bool)> {
+    any::<(u16, i32, u32, (u64, u64), u32, bool)>()
 }
 
 proptest! {

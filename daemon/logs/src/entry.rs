@@ -29,7 +29,8 @@ use crate::{
 pub(crate) const ENTRY: usize = 64;
 /// The same, for offsets.
 pub(crate) const ENTRY_U64: u64 = 64;
-const VERSION: u8 = 1;
+/// The format of the log's index.
+pub const VERSION: u8 = 1;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

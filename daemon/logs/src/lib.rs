@@ -39,7 +39,7 @@ mod store;
 mod trace;
 mod writer;
 
-pub use entry::{Cause, End, GapReason};
+pub use entry::{Cause, End, GapReason, VERSION as FORMAT};
 pub use lines::{Line, LineCutter};
 pub use name::{LogName, Position, Stream};
 pub use queue::{Attach, AttachError, NotAttached};

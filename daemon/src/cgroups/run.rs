@@ -191,7 +191,7 @@ impl RunCgroup {
     }
 
     /// Whether this process is in it.
-    fn has(&self, pid: i32) -> bool {
+    pub(crate) fn has(&self, pid: i32) -> bool {
         let listed = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let own = listed.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
         // The run's id is in the path, and no other cgroup has it.

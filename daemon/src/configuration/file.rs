@@ -20,6 +20,12 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(90);
 /// A daemon that dies again and again is started again at most this much later.
 const DEFAULT_LONGEST_RESTART_DELAY: Duration = Duration::from_secs(10);
 
+/// A daemon that owes an answer for so long hangs.
+const DEFAULT_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A machine that is busy makes anybody wait for less than this.
+const LEAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How processes are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,6 +85,8 @@ struct Daemon {
     start_timeout: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     longest_restart_delay: Option<Duration>,
+    #[serde(deserialize_with = "patience")]
+    answer_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -125,6 +133,22 @@ fn group<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
         Ok(None) => Err(D::Error::custom(format!("there is no group {name:?} on this machine"))),
         Err(why) => Err(D::Error::custom(format!("cannot look up the group {name:?}: {why}"))),
     }
+}
+
+/// What an answer may take where nobody says otherwise.
+pub(super) fn answer_timeout() -> Duration {
+    DEFAULT_ANSWER_TIMEOUT
+}
+
+/// A bound of answers.
+fn patience<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let span = duration(from)?;
+    if span.is_some_and(|span| span < LEAST_ANSWER_TIMEOUT) {
+        return Err(D::Error::custom(format!(
+            "a daemon that is only slow would be ended; write {LEAST_ANSWER_TIMEOUT:?} at least"
+        )));
+    }
+    Ok(span)
 }
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
@@ -215,6 +239,7 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
             .daemon
             .longest_restart_delay
             .unwrap_or(DEFAULT_LONGEST_RESTART_DELAY),
+        answer_timeout: file.daemon.answer_timeout.unwrap_or(DEFAULT_ANSWER_TIMEOUT),
         spawn_method: file.spawn.method,
         tracking: file.cgroup.mode,
         cgroup: file.cgroup.parent.unwrap_or_else(|| places.cgroup_for(&state_dir)),
@@ -297,13 +322,14 @@ mod tests {
             Path::new("auraed.toml"),
             "[system]\nnode = 'n'\nsocket = '/s'\ngroup = '0'\nstate_dir = '/a'\nruntime_dir = '/b'\n\
              [daemon]\nlog = 'debug'\nstop_timeout = '2m'\nstart_timeout = '1s'\n\
-             longest_restart_delay = '3s'\n\
+             longest_restart_delay = '3s'\nanswer_timeout = '4s'\n\
              [spawn]\nmethod = 'clone3'\n[cgroup]\nmode = 'off'\nparent = 'x'\n",
         )
         .unwrap();
         assert_eq!(file.system.group, Some(0));
         assert_eq!(file.daemon.stop_timeout, Some(Duration::from_secs(120)));
         assert_eq!(file.daemon.longest_restart_delay, Some(Duration::from_secs(3)));
+        assert_eq!(file.daemon.answer_timeout, Some(Duration::from_secs(4)));
         assert_eq!(file.spawn.method, Some(SpawnMethod::Clone3));
         assert_eq!(file.cgroup.mode, TrackingMode::Off);
     }
@@ -319,6 +345,7 @@ mod tests {
         for (text, line, word) in [
             ("[daemon]\nstop_timeout = 'soon'\n", "line 2", "90s"),
             ("[daemon]\nstop_timeout = 5\n", "line 2", "string"),
+            ("[daemon]\nanswer_timeout = '1ms'\n", "line 2", "1s"),
             ("\n[spawn]\nmethod = 'fork'\n", "line 3", "clone3"),
             ("[cgroup]\nparent = 'a/b'\n", "line 2", "'/'"),
             ("[system]\ngroup = 'no such group'\n", "line 2", "no such group"),

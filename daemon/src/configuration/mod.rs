@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use file::{SpawnMethod, TrackingMode};
 
-/// What the daemon goes by, complete.
+/// What the daemon goes by, complete. The keeper hands it to daemons of later releases, too: fields are only added, each
+/// with a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Configuration {
     /// The node's name.
@@ -42,6 +43,10 @@ pub(crate) struct Configuration {
     pub(crate) start_timeout: Duration,
     /// The longest wait of the keeper before it starts the daemon again.
     pub(crate) longest_restart_delay: Duration,
+    /// How long the daemon may owe an answer before it counts as hung. Younger than the format, so it may be missing in
+    /// what an older `configure` printed: an upgrade does not read the file again.
+    #[serde(default = "file::answer_timeout")]
+    pub(crate) answer_timeout: Duration,
     /// How processes are made; `None` is the best way that works.
     pub(crate) spawn_method: Option<SpawnMethod>,
     /// How runs are tracked.
@@ -112,6 +117,7 @@ impl Configuration {
             |key: &str, span: Duration| pair(key, span.as_millis().to_string().as_bytes());
         milliseconds("stop_timeout_ms", self.stop_timeout);
         milliseconds("longest_restart_delay_ms", self.longest_restart_delay);
+        milliseconds("answer_timeout_ms", self.answer_timeout);
         out.push(0);
         out.extend_from_slice(&serde_json::to_vec(self)?);
         Ok(out)

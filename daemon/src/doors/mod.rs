@@ -21,6 +21,7 @@ use crate::{
     definition::Usual,
     environment::Environment,
     scheduling::Schedule,
+    succession::Succession,
     supervisor::{Caller, Inbox, Message, Tracking},
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) usual: Usual,
     /// Who answers.
     pub(crate) identity: Arc<Identity>,
+    /// How another follows.
+    pub(crate) succession: Arc<Succession>,
 }
 
 /// What Status says and does not change.
@@ -84,7 +87,7 @@ pub(crate) enum Unanswered {
     #[error(transparent)]
     Busy(#[from] crate::supervisor::Busy),
     /// The supervisor is gone.
-    #[error("the daemon is ending")]
+    #[error("the daemon is ending, or being replaced; ask again")]
     Ending,
     /// An answer that the core does not give to this order: a fault of ours.
     #[error("the core answered something else; please report this")]
@@ -148,6 +151,7 @@ impl Core {
     }
 
     fn order(&self, command: Command, hears_start: bool) -> Result<Call, Unanswered> {
+        crate::faults::point("doors");
         // Two: the most that a call gets.
         let (sender, answers) = mpsc::channel(2);
         let ticket = self.inbox.order(command, Caller { answers: sender, hears_start })?;

@@ -1,9 +1,9 @@
 //! Boot: everything that is enabled is started, once per start of the keeper.
 //!
 //! What is to be started, and under which run ids, is written to a file before the first start, so that a daemon that
-//! dies on the way is followed by one that starts what is left, and nothing twice: a run that the keeper knows, or that
-//! its unit's log knows, has begun, unless it is known that its process was never made: then it is started anew, as
-//! another run. What was enabled later is not in the file, and waits for the next boot.
+//! dies on the way is followed by one that starts what is left, and nothing twice: what has become a unit has begun, as
+//! has a run that the keeper knows, or that its unit's log knows. What was enabled later is not in the file, and waits
+//! for the next boot.
 
 use std::{
     collections::HashSet,
@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use api::runtime::{Executable, StartStage};
+use api::runtime::Executable;
 use logs::{LogName, LogStore};
 use prost::Message;
 use schedule::Entry;
@@ -35,8 +35,8 @@ pub(crate) struct Boot {
     pub(crate) keeper: KeeperInstance,
     /// The runs of earlier daemons.
     pub(crate) inherited: Vec<RunId>,
-    /// Those of them whose process was never made.
-    pub(crate) unmade: Vec<RunId>,
+    /// The units that earlier daemons had started: how they go on is their own affair.
+    pub(crate) units: Vec<Name>,
 }
 
 /// The file. Fields are only ever added.
@@ -151,31 +151,17 @@ impl Boot {
             return Ok(starts);
         };
         let inherited: HashSet<RunId> = self.inherited.iter().copied().collect();
-        let unmade: HashSet<RunId> = self.unmade.iter().copied().collect();
+        let loaded: HashSet<&str> = self.units.iter().map(Name::as_str).collect();
         let mut left = Vec::new();
-        let mut renewed = false;
         for Start { name, run } in plan.starts {
             let Ok(run) = <[u8; 16]>::try_from(run).map(RunId::from_bytes) else { continue };
             let Some(entry) = enabled.iter().find(|entry| entry.name.as_str() == name) else {
                 continue;
             };
-            let begun = if unmade.contains(&run) {
-                Begun::Unmade
-            } else {
-                has_begun(logs, &entry.name, run, inherited.contains(&run))
-            };
-            match begun {
-                Begun::Yes => {}
-                Begun::No => left.push((Arc::clone(entry), run)),
-                Begun::Unmade => {
-                    renewed = true;
-                    left.push((Arc::clone(entry), new_run()));
-                }
+            let known = loaded.contains(name.as_str()) || inherited.contains(&run);
+            if !known && !is_in_log(logs, &entry.name, run) {
+                left.push((Arc::clone(entry), run));
             }
-        }
-        // What is not left has begun, and need not be known any more.
-        if renewed {
-            self.write(&path, &left)?;
         }
         Ok(left)
     }
@@ -207,28 +193,13 @@ fn new_run() -> RunId {
     RunId::from_bytes(uuid::Uuid::new_v4().into_bytes())
 }
 
-/// How far a start of an earlier daemon came.
-enum Begun {
-    /// Its process was made, or may have been.
-    Yes,
-    /// Nothing of it was ever heard.
-    No,
-    /// It was begun, and is over: its process was never made.
-    Unmade,
-}
-
-/// What the unit's log says of this run. A log that cannot be read may have it.
-fn has_begun(logs: &LogStore, name: &Name, run: RunId, inherited: bool) -> Begun {
-    let unmade = |end: &logs::End| {
-        end.cause == logs::Cause::Failed && end.value == i32::from(StartStage::Clone)
-    };
+/// Whether the unit's log says something of this run. A log that cannot be read may.
+fn is_in_log(logs: &LogStore, name: &Name, run: RunId) -> bool {
     match logs.locate_in(&LogName::Unit(name.clone()), run) {
-        Ok(Some(located)) if located.ended.as_ref().is_some_and(unmade) => Begun::Unmade,
-        Ok(None) if !inherited => Begun::No,
-        Ok(_) => Begun::Yes,
+        Ok(located) => located.is_some(),
         Err(why) => {
             tracing::error!(%name, %why, "boot: it may have been started, and is not started now");
-            Begun::Yes
+            true
         }
     }
 }

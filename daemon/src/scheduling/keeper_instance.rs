@@ -6,8 +6,8 @@ use std::fs;
 /// clock ticks since the machine started).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeeperInstance {
-    pub(super) pid: i32,
-    pub(super) began: u64,
+    pub(crate) pid: i32,
+    pub(crate) began: u64,
 }
 
 impl KeeperInstance {

@@ -14,6 +14,8 @@ use schedule::{Change, ChangeError, Entry, OpenError, Options, Repair, RepairErr
 use tokio::sync::oneshot;
 use units::Name;
 
+use crate::news;
+
 use super::{Changed, DEPTH, Health, Job, Location, Shared, Unchanged, View, cause};
 
 /// For how long a store that could not be opened before is tried again, when somebody asks.
@@ -24,8 +26,10 @@ pub(super) fn start(location: Location, shared: Arc<Shared>) -> io::Result<SyncS
     let (jobs, receiver) = sync_channel(DEPTH);
     let mut thread = Thread { location, shared, schedule: None, said: String::new() };
     std::thread::Builder::new().name("schedule".to_owned()).spawn(move || {
-        thread.open(Options::default().patience);
-        thread.work(&receiver);
+        news::ended_by_panic("schedule", || {
+            thread.open(Options::default().patience);
+            thread.work(&receiver);
+        });
     })?;
     Ok(jobs)
 }
@@ -99,6 +103,7 @@ impl Thread {
 
     fn work(&mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
+            crate::faults::point("schedule");
             let mut next = Some(job);
             while let Some(job) = next.take() {
                 match job {

@@ -30,6 +30,8 @@ pub(crate) enum Job {
         origin: Origin,
         /// Where it is to live; `None` where there are no cgroups.
         cgroup: Option<RunCgroup>,
+        /// Whether the keeper knows it already, from a daemon that died before it had made the process.
+        again: bool,
     },
     /// Remove what is left of a run that is over.
     Remove {
@@ -38,6 +40,16 @@ pub(crate) enum Job {
         /// Where it lived.
         cgroup: Option<RunCgroup>,
     },
+}
+
+/// What a thread does next.
+pub(super) enum Next {
+    /// This.
+    Job(Job),
+    /// There has been nothing to do for a while.
+    Nothing,
+    /// Nothing any more.
+    End,
 }
 
 /// The jobs that wait. At most two for each live run (its start, its removal), so it is bounded by the
@@ -86,26 +98,30 @@ impl Jobs {
         self.lock().threads += 1;
     }
 
-    /// The next one, when there is one; `None` where there are more threads than usual, and nothing to do for this one.
-    pub(super) fn next(&self) -> Option<Job> {
+    /// What is next: a job, when there is one; nothing, where none comes within that time; or the end, where there are
+    /// more threads than usual, and nothing to do for this one.
+    pub(super) fn next(&self, within: Option<Duration>) -> Next {
         let mut waiting = self.lock();
         loop {
             if let Some(job) = waiting.jobs.pop_front() {
                 waiting.working += 1;
                 waiting.taken = waiting.taken.wrapping_add(1);
-                return Some(job);
+                return Next::Job(job);
             }
-            if waiting.threads > USUAL_THREADS {
-                let wait = self.0.news.wait_timeout(waiting, LINGER);
-                let (again, waited) = wait.unwrap_or_else(PoisonError::into_inner);
-                waiting = again;
-                if waited.timed_out() && waiting.jobs.is_empty() && waiting.threads > USUAL_THREADS
-                {
-                    waiting.threads -= 1;
-                    return None;
-                }
-            } else {
+            let spare = waiting.threads > USUAL_THREADS;
+            let Some(patience) = within.or_else(|| spare.then_some(LINGER)) else {
                 waiting = self.0.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let wait = self.0.news.wait_timeout(waiting, patience);
+            let (again, waited) = wait.unwrap_or_else(PoisonError::into_inner);
+            waiting = again;
+            if waited.timed_out() && waiting.jobs.is_empty() {
+                if within.is_some() || waiting.threads <= USUAL_THREADS {
+                    return Next::Nothing;
+                }
+                waiting.threads -= 1;
+                return Next::End;
             }
         }
     }

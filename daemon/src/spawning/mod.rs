@@ -18,6 +18,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use keeper::{
@@ -29,8 +30,9 @@ use nix::errno::Errno;
 use spawn::{
     Method, NotFound, OpenFilesLimit, Parentage, Plan, PlanInput, Spawned, Spawner, Stage,
 };
-use units::{Event, Execution, ExitRecord, Name, Origin, StartFailure};
+use units::{Event, Execution, ExitRecord, Name, Origin, RunId, StartFailure};
 
+use jobs::Next;
 pub(crate) use jobs::{Job, Jobs};
 pub(crate) use work::{UnitCommand, Work};
 
@@ -38,11 +40,17 @@ use crate::{
     cgroups::RunCgroup,
     clock,
     environment::Environment,
+    processes,
     runfile::{self, RunFile},
     setting::{Inputs, errno_of},
     supervisor::{Inbox, Message},
 };
 use failure::{explain, failure, keeper_fails, nothing_made, pipes};
+
+/// After so long without a job it is noted when processes began: most programs are over by then, and need it not.
+const QUIET: Duration = Duration::from_millis(20);
+/// So many are noted at once where there is no such time.
+const MOST_UNNOTED: usize = 64;
 
 /// What all spawner threads go by.
 pub(crate) struct Shared {
@@ -92,15 +100,29 @@ fn add(shared: &Arc<Shared>, jobs: &Jobs, channel: Channel) -> io::Result<()> {
         spawner: Spawner::new(shared.method)?,
         null: File::open("/dev/null")?,
         lower_oom_score: has_lowered_oom_score(),
+        unnoted: Vec::new(),
         shared: Arc::clone(shared),
         channel,
     };
     let jobs = jobs.clone();
     let work = move || {
         jobs.join();
-        while let Some(job) = jobs.next() {
+        loop {
+            let within = (!thread.unnoted.is_empty()).then_some(QUIET);
+            let job = match jobs.next(within) {
+                Next::Job(job) => job,
+                Next::Nothing => {
+                    thread.note_began();
+                    continue;
+                }
+                Next::End => return,
+            };
+            crate::faults::point("spawner");
             match job {
-                Job::Spawn { work, origin, cgroup } => {
+                Job::Spawn { work, origin, cgroup, again } => {
+                    if again {
+                        thread.tell(&ToKeeper::Release { run: work.run().to_bytes() });
+                    }
                     thread.spawn(work, &origin, cgroup.as_ref());
                 }
                 Job::Remove { record, cgroup } => thread.remove(&record, cgroup.as_ref()),
@@ -121,6 +143,8 @@ struct Thread {
     spawner: Spawner,
     null: File,
     lower_oom_score: bool,
+    /// Runs whose files do not say yet when their processes began.
+    unnoted: Vec<(RunId, i32)>,
     shared: Arc<Shared>,
     channel: Channel,
 }
@@ -135,6 +159,10 @@ impl Thread {
                 // The supervisor first: what the keeper says of this process must find it known there.
                 self.shared.inbox.send(Message::Spawned { run, pid, process: pidfd });
                 self.tell(&ToKeeper::Spawned { run: run.to_bytes(), pid });
+                self.unnoted.push((run, pid));
+                if self.unnoted.len() >= MOST_UNNOTED {
+                    self.note_began();
+                }
                 let Execution { name, comment, .. } = &execution;
                 tracing::debug!(%run, %name, pid, comment, by = %origin, "started");
             }
@@ -142,6 +170,13 @@ impl Thread {
                 self.tell(&ToKeeper::NotSpawned { run: run.to_bytes(), pid });
                 self.shared.inbox.send(Message::Event(Event::SpawnFailed { run, failure }));
             }
+        }
+    }
+
+    /// Notes when processes began, whose runs are not over by now.
+    fn note_began(&mut self) {
+        for (run, pid) in self.unnoted.drain(..) {
+            runfile::note_began(&self.shared.runs, run, || processes::began(pid));
         }
     }
 

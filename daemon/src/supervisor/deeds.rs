@@ -1,27 +1,16 @@
 //! The deeds that the core's actions stand for.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use api::runtime::StartStage;
-use logs::{Attach, Finished, LogName};
-use nix::{
-    sys::epoll::{EpollEvent, EpollFlags},
-    unistd::Pid,
-};
-use spawn::PidFd;
-use units::{
-    Account, Action, Argv, Cause, Change, Event, Execution, ExitRecord, Name, Origin, RunId,
-    StartFailure, UnitState, Whom,
-};
+use logs::Finished;
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use units::{Account, Action, Cause, Change, Event, ExitRecord, Origin, RunId, UnitState, Whom};
 
 use super::{Held, Supervisor, Tracking, Watched};
 use crate::{
     cgroups::RunCgroup,
-    clock,
-    handover::InheritedRun,
     processes::{Main, Wanted},
-    runfile::{self, Kept},
-    spawning::{Job, UnitCommand, Work, log_of},
+    spawning::{Job, UnitCommand, Work},
 };
 
 /// SIGKILL's number (signal(7)).
@@ -47,6 +36,9 @@ pub(super) fn perform(supervisor: &mut Supervisor, action: Action) {
         Action::Deliver { run, signal, whom: Whom::Main } => {
             signal_main(supervisor, run, (signal, false));
         }
+        // Written down before the first action of the step.
+        Action::Keep { .. } => {}
+        Action::Forget { run } => supervisor.forget(run),
         Action::Tell(change) => tell(supervisor, change),
         Action::Kill { run } => kill(supervisor, run),
         Action::AwaitEmpty { run } => await_empty(supervisor, run),
@@ -66,7 +58,8 @@ fn spawn(supervisor: &mut Supervisor, work: Work, origin: Origin) {
         Tracking::BestEffort(_) => None,
     };
     hold(supervisor, run, cgroup.clone());
-    supervisor.jobs.push(Job::Spawn { work, origin, cgroup });
+    let again = supervisor.unmade.remove(&run);
+    supervisor.jobs.push(Job::Spawn { work, origin, cgroup, again });
 }
 
 /// Tells of a change: the log, and whoever watches.
@@ -88,7 +81,7 @@ fn tell(supervisor: &Supervisor, change: Arc<Change>) {
 }
 
 /// Begins to hold a run, and where it lives.
-fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCgroup>) {
+pub(super) fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCgroup>) {
     let held = Held { main: None, main_number: 0, number: 0, cgroup, watch: None, account: None };
     supervisor.held.insert(run, Box::new(held));
 }
@@ -258,7 +251,7 @@ fn settle(supervisor: &mut Supervisor, run: RunId, record: &ExitRecord) {
 }
 
 /// A run's end, as its log has it.
-fn end(record: &ExitRecord) -> logs::End {
+pub(super) fn end(record: &ExitRecord) -> logs::End {
     let (cause, value) = match &record.cause {
         Cause::Exited(status) => (logs::Cause::Exited, *status),
         Cause::Signalled { signal, core_dumped: false } => (logs::Cause::Killed, *signal),
@@ -300,91 +293,4 @@ fn release(supervisor: &mut Supervisor, run: RunId, record: Arc<ExitRecord>) {
     drop_main(supervisor, run);
     let cgroup = supervisor.held.remove(&run).and_then(|held| held.cgroup);
     supervisor.jobs.push(Job::Remove { record, cgroup });
-}
-
-/// Takes over one run of an earlier daemon; whether that daemon had come to make its process.
-pub(super) fn inherit(supervisor: &mut Supervisor, inherited: InheritedRun, runs: &Path) -> bool {
-    let InheritedRun { run, pid, exit, descriptors } = inherited;
-    let kept = runfile::read(runs, run).unwrap_or_else(|| unknown(run));
-    let Kept { execution, origin: started_by, ordered_at, made } = kept;
-    let made = made || pid != 0;
-    tracing::warn!(%run, name = %execution.name, pid, made, "its daemon died; it is ended and recorded");
-    let cgroup = match &supervisor.tracking {
-        Tracking::Cgroups(cgroups) => {
-            Some(cgroups.of_inherited_run((&execution.name, execution.anonymous, run)))
-        }
-        Tracking::BestEffort(_) => None,
-    };
-    hold(supervisor, run, cgroup);
-    attach(supervisor, run, log_of(&execution.name, execution.anonymous), descriptors);
-    if pid != 0 {
-        supervisor.logs.started(run, pid, u64::try_from(ordered_at).unwrap_or(0)).ok();
-    }
-    if exit.is_none() && pid != 0 {
-        // The keeper reaps nothing yet, so the number is still the run's.
-        match PidFd::open(Pid::from_raw(pid)) {
-            Ok(process) => hold_main(supervisor, run, Main { pid, process }),
-            Err(why) => tracing::error!(%run, pid, %why, "cannot open its main process"),
-        }
-    }
-    let empty = is_empty(supervisor, run);
-    supervisor.step(Event::Inherited {
-        execution: Box::new(execution),
-        started_by,
-        started_at: if made { ordered_at } else { 0 },
-        pid,
-        exit,
-        failure: (!made).then(never_made),
-        empty,
-    });
-    made
-}
-
-fn attach(
-    supervisor: &Supervisor,
-    run: RunId,
-    log: LogName,
-    descriptors: Vec<(String, std::os::fd::OwnedFd)>,
-) {
-    let (mut stdout, mut stderr) = (None, None);
-    for (name, descriptor) in descriptors {
-        match name.as_str() {
-            "stdout" => stdout = Some(descriptor),
-            "stderr" => stderr = Some(descriptor),
-            other => tracing::error!(%run, name = other, "the keeper held something unknown"),
-        }
-    }
-    let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
-        tracing::error!(%run, "the keeper held no output of it");
-        return;
-    };
-    if let Err(why) = supervisor.logs.attach(Attach { run, log, stdout, stderr, resumed: true }) {
-        tracing::error!(%run, %why, "its output is not kept");
-    }
-}
-
-/// Why a run never executed whose daemon died on the way.
-fn never_made() -> StartFailure {
-    StartFailure {
-        stage: StartStage::Clone.into(),
-        errno: 0,
-        message: "its daemon died before it had made the process".to_owned(),
-    }
-}
-
-/// A run whose runtime file is missing or damaged: its processes are ended all the same.
-fn unknown(run: RunId) -> Kept {
-    tracing::error!(%run, "its runtime file is missing or damaged; it has no name any more");
-    let name = Name::from(run);
-    let execution = Execution {
-        run,
-        argv: Argv::from(&name),
-        program: name.as_str().as_bytes().to_vec(),
-        name,
-        anonymous: true,
-        comment: String::new(),
-        setting: Arc::default(),
-    };
-    let origin = Origin::daemon("its runtime file was lost");
-    Kept { execution, origin, ordered_at: clock::now().wall, made: true }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Message {
     Event(Event),
     /// A run's output is in its log.
     LogFinished(Finished),
+    /// Another daemon is about to take over: leave everything as it is.
+    Leave,
 }
 
 /// The queue is full.
@@ -70,13 +72,24 @@ pub(crate) struct Receiver {
 struct Bell {
     event: EventFd,
     rung: AtomicBool,
+    /// How many messages were handed in, and how many of them have been dealt with.
+    handed: AtomicU64,
+    done: AtomicU64,
+    /// Told of every one that is handed in.
+    news: tokio::sync::Notify,
 }
 
 /// Both ends.
 pub(super) fn new() -> io::Result<(Inbox, Receiver)> {
     let (sender, receiver) = mpsc::sync_channel(DEPTH);
     let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-    let bell = Arc::new(Bell { event, rung: AtomicBool::new(false) });
+    let bell = Arc::new(Bell {
+        event,
+        rung: AtomicBool::new(false),
+        handed: AtomicU64::new(0),
+        done: AtomicU64::new(0),
+        news: tokio::sync::Notify::new(),
+    });
     let inbox = Inbox { queue: sender, bell: Arc::clone(&bell) };
     Ok((inbox, Receiver { queue: receiver, bell }))
 }
@@ -108,8 +121,30 @@ impl Inbox {
     }
 }
 
+impl Inbox {
+    /// Waits until something is handed in; how much was by then, and how much of it has been dealt with.
+    pub(crate) async fn handed_in(&self) -> (u64, u64) {
+        self.bell.news.notified().await;
+        // In this order: what is done was handed in before.
+        let done = self.done();
+        (self.bell.handed.load(Ordering::Relaxed), done)
+    }
+
+    /// As if something had just been handed in.
+    pub(crate) fn look_again(&self) {
+        self.bell.news.notify_one();
+    }
+
+    /// How much has been dealt with.
+    pub(crate) fn done(&self) -> u64 {
+        self.bell.done.load(Ordering::Relaxed)
+    }
+}
+
 impl Bell {
     fn ring(&self) {
+        self.handed.fetch_add(1, Ordering::Relaxed);
+        self.news.notify_one();
         if !self.rung.swap(true, Ordering::AcqRel) {
             // It only fails where the counter is full, and then the bell rings already.
             self.event.write(1).ok();
@@ -123,6 +158,11 @@ impl Receiver {
     pub(super) fn acknowledge(&self) {
         self.bell.event.read().ok();
         self.bell.rung.store(false, Ordering::Release);
+    }
+
+    /// The message that was taken last has been dealt with.
+    pub(super) fn done(&self) {
+        self.bell.done.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The next message, if there is one.

@@ -4,6 +4,7 @@
 //! for cgroups that become empty and for the next deadline; never for a disk, a network or a program. What happens is turned into the core's events, and
 //! the core's actions into deeds; nothing is decided here.
 
+mod adoption;
 mod deeds;
 mod inbox;
 
@@ -25,18 +26,21 @@ use nix::{
 };
 use units::{
     Account, Action, Answer, Command, Core, Event, Limits, Order, Origin, RunId, StopHow, Target,
-    Ticket,
+    Ticket, kept::Kept,
 };
 
+pub(crate) use adoption::{Adopted, Found};
 pub(crate) use inbox::{Busy, Caller, Inbox, Message};
 
 use crate::{
     cgroups::{Cgroups, RunCgroup, Watch},
     changes::Changes,
     clock,
-    handover::{InheritedRun, process_exit},
+    handover::process_exit,
+    ledger::Ledger,
+    news::{Herald, News},
     notify::{self, NotifySocket},
-    processes::{Descendants, Main, await_the_unborn},
+    processes::{Descendants, Main},
     spawning::Jobs,
 };
 
@@ -85,6 +89,11 @@ enum Watched {
 /// The supervisor.
 pub(crate) struct Supervisor {
     core: Core,
+    ledger: Ledger,
+    /// Runs that the keeper knows although their processes were never made.
+    unmade: HashSet<RunId>,
+    /// Those of them that never were.
+    forgotten: Vec<RunId>,
     /// Boxed: a table has room for twice as many as it holds.
     held: HashMap<RunId, Box<Held>>,
     by_number: HashMap<u64, Watched>,
@@ -104,6 +113,12 @@ pub(crate) struct Supervisor {
     changes: Arc<Changes>,
     /// Told once when everything has ended.
     all_ended: Arc<tokio::sync::Notify>,
+    herald: Herald,
+    /// Another daemon is about to take over.
+    leaving: bool,
+    /// How many of the keeper's messages have been dealt with, and how many of these it knows of.
+    heard: u64,
+    heard_told: u64,
     shut_down: Option<Ticket>,
     /// What has happened and waits for its step.
     events: VecDeque<Event>,
@@ -116,6 +131,10 @@ pub(crate) struct Supervisor {
 /// What a supervisor needs.
 pub(crate) struct Parts {
     pub(crate) limits: Limits,
+    /// Where what the next daemon must know is written.
+    pub(crate) ledger: Ledger,
+    /// What the daemon before wrote there.
+    pub(crate) kept: Kept,
     pub(crate) tracking: Tracking,
     pub(crate) inbox: inbox::Receiver,
     pub(crate) keeper: Channel,
@@ -126,6 +145,7 @@ pub(crate) struct Parts {
     /// What run ids and chance are drawn from: 16 random bytes.
     pub(crate) seed: [u8; 16],
     pub(crate) all_ended: Arc<tokio::sync::Notify>,
+    pub(crate) herald: Herald,
 }
 
 /// Both ends of a new inbox.
@@ -134,14 +154,17 @@ pub(crate) fn inbox() -> io::Result<(Inbox, inbox::Receiver)> {
 }
 
 impl Supervisor {
-    /// A supervisor that knows of nothing yet.
+    /// A supervisor that knows what was kept, and has done nothing about it yet.
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&parts.inbox, EpollEvent::new(EpollFlags::EPOLLIN, INBOX))?;
         epoll.add(&parts.keeper, EpollEvent::new(EpollFlags::EPOLLIN, KEEPER))?;
         epoll.add(&parts.notify, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFY))?;
         Ok(Self {
-            core: Core::new(parts.limits).with_seed(parts.seed),
+            core: Core::resume(parts.limits, parts.kept).with_seed(parts.seed),
+            ledger: parts.ledger,
+            unmade: HashSet::new(),
+            forgotten: Vec::new(),
             held: HashMap::new(),
             by_number: HashMap::new(),
             next_number: FIRST_RUN,
@@ -157,6 +180,10 @@ impl Supervisor {
             jobs: parts.jobs,
             changes: parts.changes,
             all_ended: parts.all_ended,
+            herald: parts.herald,
+            leaving: false,
+            heard: 0,
+            heard_told: 0,
             shut_down: None,
             events: VecDeque::new(),
             stepping: false,
@@ -164,37 +191,9 @@ impl Supervisor {
         })
     }
 
-    /// Takes over the runs of earlier daemons; then the keeper may reap again. Gives those whose process was never
-    /// made.
-    pub(crate) fn adopt(
-        &mut self,
-        inherited: Vec<InheritedRun>,
-        runs: &std::path::Path,
-        keeper: i32,
-    ) -> Vec<RunId> {
-        // A process whose daemon died while it was being made says in its run's file that it was; give it the time.
-        if inherited.iter().any(|run| run.pid == 0) {
-            await_the_unborn(keeper);
-        }
-        let mut unmade = Vec::new();
-        for inherited in inherited {
-            let run = inherited.run;
-            if !deeds::inherit(self, inherited, runs) {
-                unmade.push(run);
-            }
-        }
-        let (tell_orphans, tree) = match &self.tracking {
-            Tracking::Cgroups(cgroups) => (false, cgroups.tree().as_os_str().as_encoded_bytes()),
-            Tracking::BestEffort(_) => (true, &[][..]),
-        };
-        let tree = tree.to_vec();
-        self.tell_keeper(&ToKeeper::Adopted { tell_orphans, tree });
-        unmade
-    }
-
-    /// Supervises until the keeper is gone.
+    /// Supervises until the keeper is gone, or another daemon is to take over.
     pub(crate) fn run(mut self) {
-        loop {
+        while !self.leaving {
             let mut events = [EpollEvent::empty(); 64];
             let ready = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
@@ -205,6 +204,7 @@ impl Supervisor {
                 }
             };
             let ready = events.get(..ready).unwrap_or_default();
+            crate::faults::point("supervisor");
             if ready.iter().any(|event| event.data() == INBOX) {
                 self.inbox.acknowledge();
             }
@@ -248,6 +248,9 @@ impl Supervisor {
     }
 
     fn take_inbox(&mut self) {
+        if self.leaving {
+            return;
+        }
         while let Some(message) = self.inbox.next() {
             match message {
                 Message::Order(ticket, command, caller) => {
@@ -264,7 +267,13 @@ impl Supervisor {
                 }
                 Message::Event(event) => self.step(event),
                 Message::LogFinished(finished) => deeds::log_finished(self, &finished),
+                // What comes after it is for the next daemon.
+                Message::Leave => {
+                    self.leaving = true;
+                    return;
+                }
             }
+            self.inbox.done();
         }
     }
 
@@ -273,7 +282,10 @@ impl Supervisor {
         loop {
             let packet = match self.keeper.receive(Patience::Now) {
                 Ok(Some(packet)) => packet,
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                    self.tell_heard();
+                    return true;
+                }
                 Ok(None) | Err(_) => return false,
             };
             // What a spawner said before the keeper said this must be known first.
@@ -288,9 +300,19 @@ impl Supervisor {
                 Ok(ToDaemon::OrphanReaped) => deeds::look_for_empty(self),
                 Ok(ToDaemon::Refused { run, why }) => self.refused(RunId::from_bytes(run), &why),
                 Ok(ToDaemon::Stop) => self.stop(),
+                Ok(ToDaemon::Probe { number }) => self.herald.tell(News::Probe(number)),
+                Ok(ToDaemon::Confirmed) => self.herald.tell(News::Confirmed),
                 Ok(message) => tracing::error!(?message, "the keeper sent a message out of turn"),
                 Err(why) => tracing::error!(%why, "the keeper sent a message that cannot be read"),
             }
+            self.heard += 1;
+        }
+    }
+
+    /// Tells the keeper, once for all that it said meanwhile, that it has been dealt with.
+    fn tell_heard(&mut self) {
+        if std::mem::replace(&mut self.heard_told, self.heard) != self.heard {
+            self.tell_keeper(&ToKeeper::Heard { messages: self.heard });
         }
     }
 
@@ -365,6 +387,7 @@ impl Supervisor {
         let mut actions = std::mem::take(&mut self.actions);
         while let Some(event) = self.events.pop_front() {
             self.core.step(clock::now(), event, &mut actions);
+            self.ledger.keep(&actions);
             for action in actions.drain(..) {
                 deeds::perform(self, action);
             }

@@ -7,6 +7,7 @@ mod argv;
 pub mod command;
 mod core;
 mod id;
+pub mod kept;
 mod name;
 mod order;
 mod origin;

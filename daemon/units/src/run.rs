@@ -23,16 +23,17 @@
 //!
 //! The run of a unit's program is ended as the unit says: its kill mode may spare processes, and then the run
 //! is *let go*: it is settled although something of it lives.
+//!
+//! A run outlives its daemon. The next core has it as it was kept, and goes on with it when it is told what was found
+//! of it ([`Fate`](crate::kept::Fate)). One that somebody called is *unclaimed* then: who names it has it again, and it
+//! is stopped where nobody does in time.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     Account, Cause, ExitRecord, Leftovers, Name, Origin, ProcessExit, ProcessUsage, RunId,
     StartFailure,
+    kept::{KeptBelonging, KeptRun},
     order::{Execution, Ticket},
     signal::SIGTERM,
     unit::{KillMode, Role, UnitSpec},
@@ -44,17 +45,21 @@ pub(crate) const FIRST_KILL_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) const LONGEST_KILL_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where a run stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The spawner has it.
     Starting,
+    /// Its main process lives.
     Running,
+    /// Its main process has ended, and has left processes behind.
     Clearing,
+    /// No process of it is left.
     Settling,
 }
 
 /// How far its end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// Nobody wants it to end.
     Unwanted,
     /// It is to get this signal as soon as there is somebody to get it.
@@ -67,27 +72,30 @@ pub(crate) enum End {
 
 /// What tells one execution from another. The words are not kept: they may be megabytes, and a run may
 /// last for months.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    pub(crate) run: RunId,
-    pub(crate) name: Name,
-    pub(crate) anonymous: bool,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The run.
+    pub run: RunId,
+    /// The name it runs under.
+    pub name: Name,
+    /// Whether that was made up.
+    pub anonymous: bool,
     /// The user's comment.
-    pub(crate) comment: String,
-    /// A hash of program and words.
-    fingerprint: u64,
+    pub comment: String,
+    /// A hash of program and words: FNV-1a, which is the same in every release.
+    pub fingerprint: u64,
 }
 
 impl Identity {
     pub(crate) fn of(execution: &Execution) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (&execution.program, &execution.argv).hash(&mut hasher);
+        let words = execution.argv.words().iter().map(Vec::as_slice);
+        let all = std::iter::once(execution.program.as_slice()).chain(words);
         Self {
             run: execution.run,
             name: execution.name.clone(),
             anonymous: execution.anonymous,
             comment: execution.comment.clone(),
-            fingerprint: hasher.finish(),
+            fingerprint: all.fold(FNV_OFFSET, fingerprint),
         }
     }
 
@@ -102,6 +110,17 @@ impl Identity {
         let named = self.name == other.name || (self.anonymous && other.anonymous);
         named && self.fingerprint == other.fingerprint
     }
+}
+
+/// The beginning of an FNV-1a hash (64 bits).
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+/// Its prime.
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// Goes on with a hash by these bytes and their end, which no word contains.
+fn fingerprint(hash: u64, bytes: &[u8]) -> u64 {
+    let all = bytes.iter().chain(std::iter::once(&0));
+    all.fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
 }
 
 /// What a run is for a unit.
@@ -130,8 +149,14 @@ pub(crate) struct Run {
     /// When no process was left, as far as is known: nanoseconds since the Unix epoch.
     pub(crate) gone_at: i64,
     pub(crate) failure: Option<StartFailure>,
-    /// Whether an earlier daemon made it.
-    pub(crate) inherited: bool,
+    /// Why nobody can know its end, where what an earlier daemon left contradicts itself.
+    pub(crate) lost: Option<String>,
+    /// Whether an earlier daemon made it, and nobody has said what was found of it.
+    pub(crate) unadopted: bool,
+    /// Whether nobody has named it since its daemon died.
+    pub(crate) unclaimed: bool,
+    /// As it was last kept.
+    pub(crate) kept: Option<Arc<KeptRun>>,
     pub(crate) leftovers: Leftovers,
     /// The one moment at which something is to be done about it, on the monotonic clock.
     pub(crate) timer: Option<Duration>,
@@ -158,12 +183,72 @@ impl Run {
             empty: false,
             gone_at: 0,
             failure: None,
-            inherited: false,
+            lost: None,
+            unadopted: false,
+            unclaimed: false,
+            kept: None,
             leftovers: Leftovers::None,
             timer: None,
             callers: Vec::new(),
             watchers: Vec::new(),
             unit: None,
+        }
+    }
+
+    /// The run as an earlier core kept it; `spec` is its unit's, where it is a unit's run.
+    pub(crate) fn resumed(kept: &Arc<KeptRun>, spec: Option<&Arc<UnitSpec>>) -> Self {
+        let one = KeptRun::clone(kept);
+        let belonging =
+            spec.zip(one.unit).map(|(spec, KeptBelonging { role, restarts, entirely })| {
+                Box::new(Belonging { spec: Arc::clone(spec), role, restarts, entirely })
+            });
+        Self {
+            identity: one.identity,
+            started_by: one.started_by,
+            stopped_by: one.stopped_by,
+            stage: one.stage,
+            end: one.end,
+            pid: one.pid,
+            started_at: one.started_at,
+            exit: one.exit,
+            empty: one.empty,
+            gone_at: one.gone_at,
+            failure: one.failure,
+            lost: one.lost,
+            unadopted: true,
+            unclaimed: one.unclaimed,
+            kept: Some(Arc::clone(kept)),
+            leftovers: one.leftovers,
+            timer: one.timer,
+            callers: Vec::new(),
+            watchers: Vec::new(),
+            unit: belonging,
+        }
+    }
+
+    /// The run, as the next core must know it.
+    pub(crate) fn to_keep(&self) -> KeptRun {
+        let unit = self.unit.as_ref().map(|belonging| {
+            let Belonging { spec: _, role, restarts, entirely } = **belonging;
+            KeptBelonging { role, restarts, entirely }
+        });
+        KeptRun {
+            identity: self.identity.clone(),
+            started_by: self.started_by.clone(),
+            stopped_by: self.stopped_by.clone(),
+            stage: self.stage,
+            end: self.end,
+            pid: self.pid,
+            started_at: self.started_at,
+            exit: self.exit.clone(),
+            empty: self.empty,
+            gone_at: self.gone_at,
+            failure: self.failure.clone(),
+            lost: self.lost.clone(),
+            leftovers: self.leftovers,
+            timer: self.timer,
+            unclaimed: self.unclaimed,
+            unit,
         }
     }
 
@@ -220,19 +305,14 @@ impl Run {
             .exit
             .as_ref()
             .map_or((self.gone_at, ProcessUsage::default()), |exit| (exit.at, exit.usage));
-        let cause = match (&self.failure, &self.exit) {
-            (Some(failure), _) => Cause::Failed(failure.clone()),
-            // It would have gone on, so how it died of us says nothing about it.
-            (None, Some(exit)) if self.inherited && self.stopped_by.is_some() => {
-                Cause::Lost(format!("its daemon died, and the next one ended it: {}", exit.cause))
-            }
-            (None, Some(exit)) => exit.cause.clone(),
-            (None, None) if self.leftovers == Leftovers::Left => Cause::Lost(
+        let cause = match (&self.failure, &self.lost, &self.exit) {
+            (Some(failure), _, _) => Cause::Failed(failure.clone()),
+            (None, Some(why), _) => Cause::Lost(why.clone()),
+            (None, None, Some(exit)) => exit.cause.clone(),
+            (None, None, None) if self.leftovers == Leftovers::Left => Cause::Lost(
                 "it was left alive, as its unit says (stop.kill_mode, stop.final_kill)".to_owned(),
             ),
-            (None, None) => {
-                Cause::Lost("its daemon died before its main process was known".to_owned())
-            }
+            (None, None, None) => Cause::Lost("nobody saw how its main process ended".to_owned()),
         };
         (cause, ended_at, usage)
     }

@@ -2,6 +2,7 @@
 //!
 //! Seconds are counted from the beginning of the story; the bounds are those of `making::LIMITS`.
 
+mod kept;
 mod making;
 mod story;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use making::{by_signal, execution, exit, name, person, run};
 use story::*;
 use units::{
-    Account, Action, Answer, Cause, Command, Event, Execution, Leftovers, Order, Origin, Refusal,
+    Account, Action, Answer, Cause, Command, Event, Execution, Leftovers, Order, Refusal,
     StartFailure, StopHow, Target, Ticket,
 };
 
@@ -218,52 +219,6 @@ fn a_call_whose_deadline_passes_is_told_so_and_its_run_stopped() {
     assert_eq!(story.tick_at(5), expected);
     story.main_exits(by_signal(SIGTERM), true);
     assert_eq!(story.over().1, [], "she has had her answer");
-}
-
-#[test]
-fn the_run_of_a_daemon_that_died_is_ended_and_recorded_as_lost() {
-    let mut story = Story::new();
-    assert_eq!(story.tell(inherited(None, false)), [await_empty(), signal(SIGTERM)]);
-    assert_eq!(story.tick_at(2), [kill()]);
-    assert!(is_settle(&story.main_exits(by_signal(SIGKILL), true)));
-    let (record, _) = story.over();
-    assert!(matches!(&record.cause, Cause::Lost(what) if what.contains("signal 9")), "{record:?}");
-    let stopped_by = Origin::daemon("its daemon died, and it cannot be taken up again");
-    assert_eq!(record.stopped_by, Some(stopped_by));
-}
-
-#[test]
-fn a_run_whose_process_was_never_made_is_not_lost() {
-    let mut story = Story::new();
-    let mut event = inherited(None, true);
-    let why = StartFailure { stage: 301, errno: 0, message: "too early".to_owned() };
-    if let Event::Inherited { failure, pid, .. } = &mut event {
-        (*failure, *pid) = (Some(why.clone()), 0);
-    }
-    assert!(is_settle(&story.tell(event)));
-    let (record, _) = story.over();
-    assert_eq!((&record.cause, &record.stopped_by), (&Cause::Failed(why), &None));
-}
-
-#[test]
-fn a_run_that_ended_while_there_was_no_daemon_has_its_exact_end() {
-    let mut story = Story::new();
-    let exit = exit(Cause::Exited(4), -30);
-    assert!(is_settle(&story.tell(inherited(Some(exit), true))));
-    let (record, _) = story.over();
-    assert_eq!((&record.cause, record.ended_at), (&Cause::Exited(4), -30));
-    assert_eq!(record.stopped_by, None);
-}
-
-#[test]
-fn what_such_a_run_left_behind_is_ended() {
-    let mut story = Story::new();
-    let exit = exit(Cause::Exited(4), -30);
-    let actions = story.tell(inherited(Some(exit), false));
-    assert_eq!(actions, [await_empty(), signal(SIGTERM)]);
-    story.tell(Event::Emptied { run: run(1) });
-    let (record, _) = story.over();
-    assert_eq!((&record.cause, record.leftovers), (&Cause::Exited(4), Leftovers::Terminated));
 }
 
 #[test]

@@ -1,5 +1,7 @@
-//! What holds for the state machine whatever happens, and in whatever order.
+//! What holds for the state machine whatever happens, and in whatever order; also where at any moment the core is lost,
+//! and another one goes on with what it kept.
 
+mod kept;
 mod making;
 #[cfg(test)]
 mod model;
@@ -11,7 +13,7 @@ use model::{Judge, Leaves, Nature, Spawner, World, specs};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use units::{
     Account, Command, Core, Event, Execution, Limits, Name, Now, Order, Origin, RunId,
-    StartFailure, StopHow, Target, Ticket, Whom,
+    StartFailure, StopHow, Target, Ticket, Whom, kept::Fate,
 };
 
 /// One thing that somebody or something does.
@@ -19,7 +21,8 @@ use units::{
 enum Step {
     Order { who: bool, within: Option<u64>, order: Order },
     CallerGoes(u64),
-    Inherit { execution: Execution, pid_known: bool, ended: bool },
+    Inherit { execution: Execution, ended: bool, lost: bool },
+    Crash,
     NextIs(Nature),
     Report { which: usize, again: bool },
     MainEnds { which: usize, status: u8 },
@@ -30,8 +33,9 @@ enum Step {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let seconds = || (1_u64..20_000).prop_map(Duration::from_millis);
-    let times = (seconds(), seconds(), seconds(), seconds());
-    (times, 2_usize..12).prop_map(|((leftover, stop, start, shut_down), live_runs)| Limits {
+    let times = (seconds(), seconds(), seconds(), seconds(), seconds());
+    (times, 2_usize..12).prop_map(|((leftover, stop, start, shut_down, claim), live_runs)| Limits {
+        claim_timeout: claim,
         live_runs,
         leftover_timeout: leftover.min(stop),
         stop_timeout: stop,
@@ -119,10 +123,11 @@ fn step() -> BoxedStrategy<Step> {
         30 => (any::<bool>(), within, order())
             .prop_map(|(who, within, order)| Step::Order { who, within, order }),
         3 => any::<u64>().prop_map(Step::CallerGoes),
-        2 => (200_u8..204, any::<bool>(), any::<bool>()).prop_map(|(number, pid_known, ended)| {
+        2 => (200_u8..204, any::<bool>(), any::<bool>()).prop_map(|(number, ended, lost)| {
             // Names of their own, as they had under their own daemon.
-            Step::Inherit { execution: execution(number, number, 0), pid_known, ended }
+            Step::Inherit { execution: execution(number, number, 0), ended, lost }
         }),
+        4 => Just(Step::Crash),
         6 => nature().prop_map(Step::NextIs),
         20 => (any::<usize>(), prop::bool::weighted(0.2))
             .prop_map(|(which, again)| Step::Report { which, again }),
@@ -144,9 +149,8 @@ fn take(world: &mut World, step: Step) {
             world.order(who, within.map(Duration::from_millis), order);
         }
         Step::CallerGoes(which) => world.caller_goes(which),
-        Step::Inherit { execution, pid_known, ended } => {
-            world.inherit(execution, pid_known, ended);
-        }
+        Step::Inherit { execution, ended, lost } => world.inherit(execution, ended, lost),
+        Step::Crash => world.crash(),
         Step::NextIs(nature) => world.next_is(nature),
         Step::Report { which, again } => world.report(which, again),
         Step::MainEnds { which, status } => world.main_ends(which, status),
@@ -156,6 +160,17 @@ fn take(world: &mut World, step: Step) {
             world.wait_for_deadline();
         }
     }
+}
+
+/// What may be found of a run.
+fn fate() -> impl Strategy<Value = Fate> {
+    let ended = || (1..4).prop_map(|signal| exit(by_signal(signal), i64::MAX));
+    prop_oneof![
+        1 => Just(Fate::Unmade),
+        3 => (1_i32..5, option::of(ended()), any::<bool>())
+            .prop_map(|(pid, exit, empty)| Fate::Executed { pid, at: 0, exit, empty }),
+        1 => any::<bool>().prop_map(|empty| Fate::Lost { why: "who knows".to_owned(), empty }),
+    ]
 }
 
 /// Anything at all, true or not.
@@ -179,17 +194,11 @@ fn any_event() -> BoxedStrategy<Event> {
         2 => id().prop_map(|run| Event::Ready { run }),
         1 => id().prop_map(|run| Event::Notified { run, status: "well".to_owned() }),
         4 => id().prop_map(|run| Event::Settled { run, account: Account::default() }),
-        3 => (200_u8..204, 0_i32..5, option::of(ended()), any::<(bool, bool)>()).prop_map(
-            move |(number, pid, exit, (empty, made))| Event::Inherited {
-                execution: Box::new(execution(number, number % 2, 0)),
-                started_by: Origin::daemon("before"),
-                started_at: 0,
-                pid,
-                exit,
-                failure: (!made).then(failure),
-                empty,
-            }
-        ),
+        3 => (200_u8..204).prop_map(|number| Event::Inherited {
+            execution: Box::new(execution(number, number % 2, 0)),
+            started_by: Origin::daemon("before"),
+        }),
+        3 => (id(), fate()).prop_map(|(run, fate)| Event::Adopted { run, fate }),
         8 => Just(Event::Tick),
     ]
     .boxed()
@@ -210,6 +219,7 @@ fn aim(mut event: Event, judge: &Judge) -> Event {
         | Event::Emptied { run }
         | Event::Settled { run, .. }
         | Event::Ready { run }
+        | Event::Adopted { run, .. }
         | Event::Notified { run, .. } => aimed(run),
         Event::Command(..) | Event::CallerGone(_) | Event::Inherited { .. } | Event::Tick => {}
     }
@@ -243,6 +253,9 @@ proptest! {
             let event = step.map(|event| aim(event, &judge)).unwrap_or_else(|order| {
                 Event::Command(Ticket(number), Command { origin, deadline: None, order })
             });
+            if judge.is_closing() && matches!(&event, Event::Inherited { .. }) {
+                continue;
+            }
             let now = Now { monotonic, wall: 5 };
             judge.step(&mut core, now, event);
         }

@@ -1,15 +1,27 @@
 //! A disk that is full, and one that is read-only.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+#![expect(clippy::disallowed_methods, reason = "a wait for what nothing tells of")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use libtest_mimic::{Failed, Trial};
 use nix::{
+    errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
     unistd::geteuid,
 };
 use schedule::{CommitError, Options, Schedule};
 
 use crate::making::{Place, enable, name, view};
+
+/// How long a disk may be busy.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn cases() -> Vec<Trial> {
     let mut trials = crate::cases![a_folder_that_cannot_be_written];
@@ -48,7 +60,15 @@ impl Disk {
     fn read_only(&self, read_only: bool) {
         let flags =
             if read_only { MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY } else { MsFlags::MS_REMOUNT };
-        mount(None::<&str>, self.0.root(), None::<&str>, flags, Some("size=6m")).unwrap();
+        let none = None::<&str>;
+        // Busy as long as a child of another test, on its way to its program, has a copy of what was open here.
+        let begun = Instant::now();
+        loop {
+            match mount(none, self.0.root(), none, flags, Some("size=6m")) {
+                Err(Errno::EBUSY) if begun.elapsed() < PATIENCE => thread::yield_now(),
+                outcome => return outcome.unwrap(),
+            }
+        }
     }
 
     /// Leaves no byte.

@@ -2,12 +2,11 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use api::runtime::exit_record::Cause;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tests::{Daemon, Fifo, Options, Process, Tracking, argv, eventually, procfs, rpc};
+use tests::{Daemon, Fifo, Options, Process, Tracking, argv, eventually, procfs};
 
 use crate::{Case, cases};
 
@@ -18,8 +17,6 @@ pub(crate) fn cases() -> Vec<Case> {
         termination_during_a_call,
         keeper_is_every_runs_parent,
         a_killed_daemon_is_replaced,
-        a_killed_daemons_runs_are_lost,
-        a_killed_daemons_runs_are_lost_best_effort,
         killed_five_times,
         the_keeper_is_small_in_descriptors,
         a_service_manager_that_reads_nothing_holds_up_nobody,
@@ -100,38 +97,6 @@ fn a_killed_daemon_is_replaced() {
         assert!(after.started_at > before.started_at);
         assert_eq!(daemon.answer(argv(&["/bin/echo", "on"])).stdout, "on\n");
     });
-}
-
-fn lost(options: Options) {
-    Daemon::with(options.stop_timeout("1s"), |daemon| {
-        let words = [
-            "ignore", "SIGTERM", "start", "{", "setsid", "ignore", "SIGTERM", "out", "up\n",
-            "pause", "}", "pause",
-        ];
-        let mut run = daemon.run(rpc::named("web", daemon.probe(&words)));
-        run.read_until("up");
-        let id = run.started.run_id.clone();
-        drop(run);
-        replace(daemon);
-        let logged = daemon.logs_of(&id);
-        assert_eq!(logged.stdout, b"up\n", "what it had printed is not lost");
-        let exit = logged.exit.expect("its end is recorded");
-        let Some(Cause::Lost(why)) = &exit.cause else { panic!("{exit:?}") };
-        assert!(!why.is_empty());
-        assert_eq!(exit.name, "web");
-        eventually("what was found has been ended", || procfs::carriers(&id).is_empty());
-        assert_eq!(daemon.answer(rpc::named("web", argv(&["/bin/true"]))).exit_code, "0");
-    });
-}
-
-/// The next daemon ends the runs that it finds, records them as lost, and frees their names.
-fn a_killed_daemons_runs_are_lost() {
-    lost(Options::default());
-}
-
-/// The same without cgroups.
-fn a_killed_daemons_runs_are_lost_best_effort() {
-    lost(Options::default().tracking(Tracking::BestEffort));
 }
 
 /// A daemon that is killed again and again is started again and again.

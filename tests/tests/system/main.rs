@@ -4,6 +4,7 @@
 //! root, it fails instead. Each test says in one line which promise it holds the daemon to.
 //! With AURAE_TIMES in the environment, the time that each took is printed.
 
+mod adopt;
 mod aer;
 mod aer_stop;
 mod api;
@@ -12,6 +13,7 @@ mod child;
 mod command;
 mod ends;
 mod exec;
+mod hang;
 mod hostile;
 mod keeper;
 mod logs;
@@ -27,8 +29,10 @@ mod run;
 mod schedule;
 mod socket;
 mod stop;
+mod strangers;
 mod survive;
 mod units;
+mod upgrade;
 
 use std::{env, thread::available_parallelism};
 
@@ -105,10 +109,12 @@ fn main() {
         tests::binaries::folder();
     }
     let cases = [
+        adopt::cases(),
         aer::cases(),
         aer_stop::cases(),
         api::cases(),
         boot::cases(),
+        hang::cases(),
         hostile::cases(),
         keeper::cases(),
         logs::cases(),
@@ -122,8 +128,10 @@ fn main() {
         refusals::cases(),
         schedule::cases(),
         socket::cases(),
+        strangers::cases(),
         survive::cases(),
         units::cases(),
+        upgrade::cases(),
     ];
     let mut trials: Vec<Trial> =
         cases.into_iter().flatten().map(|case| trial(case.name, case.needs, case.body)).collect();

@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use tests::{Daemon, Need, Options, Tracking, argv, procfs, rpc::named};
 
 use crate::{
-    Case, Core, boot, cases, child, command, ends, exec, run, schedule, stop, trial, units,
+    Case, Core, adopt, boot, cases, child, command, ends, exec, run, schedule, stop, trial, units,
 };
 
 /// nobody, who owns nothing.
@@ -30,9 +30,9 @@ fn core() -> Vec<Core> {
 /// Those of units that this kind of daemon could tell apart: how a process is made changes nothing for a unit.
 fn of_units(kind: &str) -> Vec<Core> {
     match kind {
-        "" => [units::tracked(), units::equipped()].into_iter().flatten().collect(),
-        "best_effort::" => units::equipped(),
-        "ordinary_user::" => units::tracked(),
+        "" => [units::tracked(), units::equipped(), adopt::core()].into_iter().flatten().collect(),
+        "best_effort::" => [units::equipped(), adopt::core()].into_iter().flatten().collect(),
+        "ordinary_user::" => [units::tracked(), adopt::core()].into_iter().flatten().collect(),
         _ => Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -15,8 +15,8 @@ use nix::{
     unistd::Pid,
 };
 use tests::{
-    Daemon, Fifo, House, Need, Options, Tracking, argv, eventually, mount::Mount, procfs, rpc,
-    survive,
+    Daemon, Fifo, House, Need, Options, Tracking, argv, binaries, eventually, mount::Mount, procfs,
+    rpc, survive,
 };
 
 use crate::{Case, cases};
@@ -50,14 +50,8 @@ impl Gated {
         fs::create_dir(&folder).unwrap();
         let gate = folder.join("gate");
         fs::copy(house.binary("auraed"), folder.join("auraed")).unwrap();
-        let core = folder.join("auraed-core");
-        let real = house.binary("auraed-core");
-        let gate_path = gate.to_str().unwrap();
-        let script = format!(
-            "#!/bin/sh\n[ -p '{gate_path}' ] && read -r _ <'{gate_path}'\nexec '{real}' \"$@\"\n"
-        );
-        fs::write(&core, script).unwrap();
-        fs::set_permissions(&core, fs::Permissions::from_mode(0o755)).unwrap();
+        binaries::put("gate", &folder, "auraed-core");
+        fs::write(folder.join("core"), house.binary("auraed-core")).unwrap();
         let mut command = house.command(folder.join("auraed").to_str().unwrap());
         let usual = house.auraed();
         // Its own arguments, without the words that lead to the program.

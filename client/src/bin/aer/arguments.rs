@@ -1,5 +1,6 @@
 //! What may be said on the command line.
 
+mod daemon;
 mod help;
 mod options;
 mod schedule;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use self::options::SettingOptions;
 pub(crate) use self::{
+    daemon::{DaemonVerb, Upgrade},
     options::UnitOptions,
     schedule::{Disable, Enable, Import, List, Names, ScheduleVerb},
     units::{Forget, Name, Restart, Signal, Start, Stop, Wait, Watch},
@@ -130,6 +132,16 @@ pub(crate) enum Verb {
     Schedule {
         #[command(subcommand)]
         verb: ScheduleVerb,
+    },
+    /// Puts another daemon in the place of this one; what runs goes on
+    #[command(
+        after_help = help::DAEMON,
+        subcommand_value_name = "VERB",
+        subcommand_help_heading = "Verbs"
+    )]
+    Daemon {
+        #[command(subcommand)]
+        verb: DaemonVerb,
     },
     /// Writes a shell's completions for aer
     #[command(after_help = help::COMPLETIONS)]
@@ -264,6 +276,7 @@ impl Verb {
             | Self::Show(_)
             | Self::Edit(_)
             | Self::Schedule { .. }
+            | Self::Daemon { .. }
             | Self::Completions(_) => None,
         }
     }
@@ -289,6 +302,7 @@ impl Verb {
             | Self::List(_)
             | Self::Show(_)
             | Self::Schedule { .. }
+            | Self::Daemon { .. }
             | Self::Completions(_) => 1,
         }
     }

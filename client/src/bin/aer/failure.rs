@@ -163,6 +163,7 @@ fn of_error(error: &ClientError) -> &'static str {
         ClientError::Silent { .. } => "check auraed and restart it if it hangs",
         ClientError::NoExit { .. } => "see aer logs --daemon",
         ClientError::Empty { .. } => "use a newer aer",
+        ClientError::GivenUp { .. } => "see aer logs --daemon; the daemon before goes on",
         ClientError::ReasonTooLong { .. } => "shorten --reason",
     }
 }

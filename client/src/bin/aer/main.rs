@@ -3,6 +3,7 @@
 mod arguments;
 mod completions;
 mod config;
+mod daemon;
 mod definition;
 mod destroy;
 mod disable;
@@ -99,6 +100,7 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Show(wanted) => show::run(&client, wanted, output).await,
         Verb::Edit(wanted) => edit::run(&client, wanted, output).await,
         Verb::Schedule { verb } => schedule::run(&client, verb, output).await,
+        Verb::Daemon { verb } => daemon::run(&client, verb, output).await,
         Verb::Completions(wanted) => completions::run(&wanted),
     }
 }

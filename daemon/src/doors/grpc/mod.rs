@@ -1,5 +1,6 @@
 //! The gRPC door: the API itself.
 
+mod daemon;
 mod exec;
 mod follow;
 mod observe;
@@ -18,7 +19,8 @@ mod watching;
 use std::{future::Future, io, os::unix::net::UnixListener, time::Duration};
 
 use api::{
-    observe::observe_server::ObserveServer, runtime::runtime_server::RuntimeServer,
+    daemon::daemon_server::DaemonServer, observe::observe_server::ObserveServer,
+    runtime::runtime_server::RuntimeServer,
     schedule::schedule_executable_server::ScheduleExecutableServer,
     schedule::schedule_server::ScheduleServer,
 };
@@ -59,6 +61,7 @@ pub(crate) fn serve(
     let reading = ScheduleServer::new(schedule::Schedule::new(core.clone()));
     let changing = ScheduleExecutableServer::new(schedule::Schedule::new(core.clone()))
         .max_decoding_message_size(LARGEST_REQUEST);
+    let succession = DaemonServer::new(daemon::Daemon::new(core.clone()));
     let runtime = RuntimeServer::new(runtime::Runtime::new(core.clone(), closed.clone()))
         .max_decoding_message_size(LARGEST_REQUEST);
     let observe = ObserveServer::new(observe::Observe::new(core, closed.clone()))
@@ -67,6 +70,7 @@ pub(crate) fn serve(
     Ok(async move {
         reporter.set_serving::<RuntimeServer<runtime::Runtime>>().await;
         reporter.set_serving::<ObserveServer<observe::Observe>>().await;
+        reporter.set_serving::<DaemonServer<daemon::Daemon>>().await;
         tokio::spawn(async move {
             loop {
                 let status = match *state.borrow_and_update() {
@@ -90,6 +94,7 @@ pub(crate) fn serve(
             .add_service(observe)
             .add_service(reading)
             .add_service(changing)
+            .add_service(succession)
             .add_service(health)
             .add_service(reflection)
             .serve_with_incoming_shutdown(connections, async move {

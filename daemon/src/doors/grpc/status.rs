@@ -4,7 +4,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use units::Refusal;
 
-use crate::{definition::Invalid, doors::Unanswered};
+use crate::{definition::Invalid, doors::Unanswered, succession::Stay};
 
 /// What a client sent wrong: names the field, in words and as google.rpc.BadRequest.
 pub(super) fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
@@ -41,6 +41,15 @@ pub(super) fn unanswered(why: &Unanswered) -> Status {
             Refusal::ShuttingDown => Code::Unavailable,
             Refusal::NoSuchSignal(_) => return invalid("signal", why),
         },
+    };
+    Status::new(code, why.to_string())
+}
+
+/// A daemon that stays, though another is wanted.
+pub(super) fn staying(why: Stay) -> Status {
+    let code = match why {
+        Stay::OnTrial => Code::FailedPrecondition,
+        Stay::Leaving => Code::Aborted,
     };
     Status::new(code, why.to_string())
 }

@@ -88,6 +88,7 @@ impl Watcher {
             let following = self.changes.after(self.after, BATCH);
             if let Some((first, last)) = following.gap {
                 let message = "they are not kept any more".to_owned();
+                self.after = last;
                 self.send(WireEvent::Gap(WatchGap { first, last, message })).await?;
             }
             let nothing = following.changes.is_empty();

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Action, Core, Now, Waited, no_such_run};
 use crate::{
     Name, Origin, Refusal, RunId, UnitView,
+    kept::Keep,
     order::{Answer, Found, StopHow, Target, Ticket, Whom},
     run::Stage,
     signal::{SIGKILL, is_signal},
@@ -137,6 +138,7 @@ impl Core {
             let dead = self.units.extract_if(|_, unit| unit.state().is_dead());
             let mut names: Vec<Name> = dead.map(|(name, _)| name).collect();
             names.sort_unstable();
+            self.over.extend(names.iter().cloned().map(Keep::Forgotten));
             return Ok(Answer::Forgotten(names));
         };
         let state = self.units.get(&name).map(|unit| unit.state());
@@ -144,6 +146,7 @@ impl Core {
             None => Err(Refusal::NoSuchUnit(name)),
             Some(state) if state.is_dead() => {
                 self.units.remove(&name);
+                self.over.push(Keep::Forgotten(name.clone()));
                 Ok(Answer::Forgotten(vec![name]))
             }
             Some(state) => Err(Refusal::NotDead { name, state }),

@@ -46,7 +46,7 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if run.exit.is_none() && run.stage != Stage::Settling {
+        if run.exit.is_none() && matches!(run.stage, Stage::Starting | Stage::Running) {
             run.stopped_by.get_or_insert_with(|| by.clone());
         }
         let signal = match how {
@@ -250,8 +250,12 @@ impl Core {
             self.start_out_of_time(now, id, actions);
             return;
         }
+        if run.unclaimed && run.end == End::Unwanted {
+            self.give_up_unclaimed(now, id, actions);
+            return;
+        }
         let main_lives = run.exit.is_none();
-        let (mode, kills) = (self.kill_mode(run), self.final_kill(run));
+        let kills = self.final_kill(run);
         let first = match run.end {
             End::Killed(_) => false,
             End::Unwanted | End::Pending(_) | End::Asked(_) => true,
@@ -261,7 +265,15 @@ impl Core {
         }
         if first && !kills {
             self.let_go(now, id, actions);
-        } else if mode == KillMode::Process && main_lives {
+        } else {
+            self.kill_as_wanted(now, id, actions);
+        }
+    }
+
+    /// Kills whom its end reaches.
+    pub(super) fn kill_as_wanted(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if self.kill_mode(run) == KillMode::Process && run.exit.is_none() {
             self.kill_main(now, id, actions);
         } else {
             self.kill(now, id, actions);

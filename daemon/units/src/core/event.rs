@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     Account, ExitRecord, Origin, ProcessExit, RunId, StartFailure,
+    kept::{Fate, Keep, Numbers},
     order::{Answer, Command, Execution, Ticket, Whom},
     unit::{Change, Role, UnitResult, UnitSpec},
 };
@@ -28,6 +29,8 @@ pub struct Limits {
     pub start_timeout: Duration,
     /// The bound of [`crate::Order::ShutDown`]; what is left then is killed.
     pub shut_down_timeout: Duration,
+    /// How long a run whose daemon died waits for somebody to name it.
+    pub claim_timeout: Duration,
     /// How many runs may be alive at once.
     pub live_runs: usize,
 }
@@ -39,22 +42,19 @@ pub enum Event {
     Command(Ticket, Command),
     /// The caller of this ticket waits no more.
     CallerGone(Ticket),
-    /// An earlier daemon's run is there.
+    /// A run of an earlier daemon is there of which nothing was kept; [`Event::Adopted`] is to follow.
     Inherited {
         /// What it executes, as far as known.
         execution: Box<Execution>,
         /// Who ordered it.
         started_by: Origin,
-        /// When the program was executed: nanoseconds since the Unix epoch.
-        started_at: i64,
-        /// Its main process; 0 where that is not known.
-        pid: i32,
-        /// How its main process ended, if it has.
-        exit: Option<ProcessExit>,
-        /// Why it never executed its program, where that is known.
-        failure: Option<StartFailure>,
-        /// Whether no process of it is left.
-        empty: bool,
+    },
+    /// This was found of a run that an earlier daemon made; once for each of [`crate::Core::unadopted`].
+    Adopted {
+        /// The run.
+        run: RunId,
+        /// What was found.
+        fate: Fate,
     },
     /// The program has been executed.
     Spawned {
@@ -110,6 +110,13 @@ pub enum Event {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Keep this for the next core, before anything else of this step is done.
+    Keep {
+        /// What has changed.
+        keeps: Vec<Keep>,
+        /// The numbers now.
+        numbers: Numbers,
+    },
     /// Make the run's process; [`Event::Spawned`] or [`Event::SpawnFailed`] follows.
     Spawn {
         /// What to execute.
@@ -117,7 +124,7 @@ pub enum Action {
         /// Who ordered it.
         origin: Origin,
     },
-    /// Make the process of a unit's run; [`Event::Spawned`] or [`Event::SpawnFailed`] follows.
+    /// Make the process of a unit's run, perhaps for the second time, where that of an earlier daemon was never made; [`Event::Spawned`] or [`Event::SpawnFailed`] follows.
     SpawnUnit {
         /// The run.
         run: RunId,
@@ -178,6 +185,11 @@ pub enum Action {
         run: RunId,
         /// Its end.
         record: Arc<ExitRecord>,
+    },
+    /// The run never was: drop all that was held for it.
+    Forget {
+        /// The run.
+        run: RunId,
     },
     /// Tell whoever watches that the state of a unit has changed.
     Tell(Arc<Change>),

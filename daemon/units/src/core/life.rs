@@ -4,47 +4,29 @@ use std::sync::Arc;
 
 use super::{Action, Core, Now, started};
 use crate::{
-    Account, Leftovers, Origin, ProcessExit, RunId, StartFailure,
+    Account, Leftovers, ProcessExit, RunId, StartFailure,
+    kept::{Keep, KeptEnd},
     order::Answer,
-    run::{End, Run, Stage},
+    run::{End, Stage},
     signal::SIGTERM,
     unit::KillMode,
 };
 
 impl Core {
-    /// A run whose daemon died is ended, as long as nobody can take it up again.
-    pub(super) fn inherit(&mut self, now: Now, mut run: Run, actions: &mut Vec<Action>) {
-        let id = run.identity.run;
-        if self.runs.contains_key(&id) || self.ended.get(id).is_some() {
-            return;
-        }
-        run.stage =
-            if run.exit.is_some() || run.pid == 0 { Stage::Clearing } else { Stage::Running };
-        let over = run.empty && run.stage == Stage::Clearing;
-        if !run.empty {
-            if run.exit.is_some() {
-                run.leftovers = Leftovers::Terminated;
-            } else {
-                let why = "its daemon died, and it cannot be taken up again";
-                run.stopped_by = Some(Origin::daemon(why));
-            }
-        }
-        self.add(run);
-        if over {
-            self.settle(now, id, actions);
-        } else {
-            actions.push(Action::AwaitEmpty { run: id });
-            self.ask(now, id, SIGTERM, self.limits.leftover_timeout, actions);
-        }
-    }
-
-    pub(super) fn spawned(&mut self, now: Now, id: RunId, pid: i32, actions: &mut Vec<Action>) {
+    /// The program has been executed, by this main process and at this moment on the wall.
+    pub(super) fn spawned(
+        &mut self,
+        now: Now,
+        id: RunId,
+        (pid, at): (i32, i64),
+        actions: &mut Vec<Action>,
+    ) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.stage != Stage::Starting {
             return;
         }
         run.stage = Stage::Running;
-        (run.pid, run.started_at) = (pid, now.wall);
+        (run.pid, run.started_at) = (pid, at);
         for ticket in &run.callers {
             actions.extend(started(&run.identity, pid).map(|it| Action::Reply(*ticket, it)));
         }
@@ -160,7 +142,7 @@ impl Core {
         self.disarm(id);
         if let Some(run) = self.runs.get_mut(&id) {
             run.stage = Stage::Settling;
-            run.gone_at = now.wall;
+            (run.gone_at, run.unadopted) = (now.wall, false);
             let record = Box::new(run.record(Account::default()));
             actions.push(Action::Settle { run: id, record });
         }
@@ -184,6 +166,8 @@ impl Core {
         }
         let role = run.unit.map(|belonging| belonging.role);
         let ended = if role.is_some() { &mut self.ended_of_units } else { &mut self.ended };
+        let (identity, of_unit) = (run.identity.clone(), role.is_some());
+        self.over.push(Keep::Ended(KeptEnd { identity, record: Arc::clone(&record), of_unit }));
         ended.push(run.identity, Arc::clone(&record));
         actions.push(Action::Release { run: id, record: Arc::clone(&record) });
         match role {

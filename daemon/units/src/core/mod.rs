@@ -11,23 +11,26 @@
 //! Units are a layer above runs: they order runs, and are told what becomes of them (`crate::unit` has their
 //! theory). A unit's name is its own from its first start until it is forgotten.
 
+mod adoption;
 mod asking;
 mod ended;
 mod ending;
 mod event;
 mod finding;
+mod keeping;
 mod life;
 mod registry;
 mod units;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use crate::{
     Name, Origin, Refusal, RunId,
+    kept::Keep,
     order::{Answer, Command, Execution, Order, Target, Ticket},
     run::{Identity, Run},
     unit::{Draw, Unit},
@@ -35,14 +38,14 @@ use crate::{
 use ended::Ended;
 use ending::ShutDown;
 pub use event::{Action, Event, Limits, Now};
+use keeping::Runs;
 
 /// The registry of all runs.
 #[derive(Debug)]
 pub struct Core {
     limits: Limits,
     /// In the order of their ids, so that the same events always lead to the same actions.
-    /// Boxed: a node has room for twice as many as it holds.
-    runs: BTreeMap<RunId, Box<Run>>,
+    runs: Runs,
     names: HashMap<Name, Vec<RunId>>,
     /// The runs whose main processes have, or had, these pids.
     pids: BTreeSet<(i32, RunId)>,
@@ -59,6 +62,10 @@ pub struct Core {
     total: u64,
     /// The end of everything, once that is ordered.
     shut_down: Option<ShutDown>,
+    /// What is over since the last step, to be kept.
+    over: Vec<Keep>,
+    /// Units that may have changed in this step.
+    touched_units: Vec<Name>,
 }
 
 /// What somebody waits for.
@@ -81,7 +88,7 @@ impl Core {
             units: HashMap::new(),
             unit_timers: BTreeSet::new(),
             draw: Draw::default(),
-            runs: BTreeMap::new(),
+            runs: Runs::default(),
             names: HashMap::new(),
             pids: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -91,6 +98,8 @@ impl Core {
             ended_of_units: Ended::default(),
             total: 0,
             shut_down: None,
+            over: Vec::new(),
+            touched_units: Vec::new(),
         }
     }
 
@@ -115,16 +124,18 @@ impl Core {
 
     /// The transition: what happened goes in, what is to be done comes out.
     pub fn step(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        let first = actions.len();
+        self.take(now, event, actions);
+        self.keep(first, actions);
+    }
+
+    fn take(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Command(ticket, command) => self.command(now, ticket, command, actions),
             Event::CallerGone(ticket) => self.caller_gone(now, ticket, actions),
-            Event::Inherited { execution, started_by, started_at, pid, exit, failure, empty } => {
-                let mut run = Run::new(Identity::of(&execution), started_by);
-                (run.inherited, run.failure) = (true, failure);
-                (run.pid, run.started_at, run.exit, run.empty) = (pid, started_at, exit, empty);
-                self.inherit(now, run, actions);
-            }
-            Event::Spawned { run, pid } => self.spawned(now, run, pid, actions),
+            Event::Inherited { execution, started_by } => self.inherit(&execution, started_by),
+            Event::Adopted { run, fate } => self.adopt(now, run, fate, actions),
+            Event::Spawned { run, pid } => self.spawned(now, run, (pid, now.wall), actions),
             Event::SpawnFailed { run, failure } => self.spawn_failed(now, run, failure, actions),
             Event::MainExited { run, exit, empty } => {
                 self.main_exited(now, run, exit, empty, actions);
@@ -252,6 +263,7 @@ impl Core {
                 return Err(Refusal::RunTaken { run: id });
             }
             actions.extend(started(&run.identity, run.pid).map(|it| Action::Reply(ticket, it)));
+            self.claim(id);
             self.wait(ticket, id, deadline);
             return Ok(true);
         }

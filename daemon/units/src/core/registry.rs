@@ -15,7 +15,7 @@ impl Core {
             self.names.entry(run.identity.name.clone()).or_default().push(id);
         }
         self.note_pid(id, run.pid);
-        self.runs.insert(id, Box::new(run));
+        self.runs.insert(id, run);
     }
 
     /// Notes the main process of a run; 0 is none.
@@ -26,14 +26,17 @@ impl Core {
     }
 
     /// Takes a run out that is over.
-    pub(super) fn remove(&mut self, id: RunId) -> Option<Box<Run>> {
+    pub(super) fn remove(&mut self, id: RunId) -> Option<Run> {
         let run = self.runs.remove(&id)?;
         self.pids.remove(&(run.pid, id));
+        if let Some(at) = run.timer {
+            self.timers.remove(&(at, id));
+        }
         Some(run)
     }
 
     /// The live runs whose main processes have, or had, this pid.
-    pub(super) fn of_pid(&self, pid: i32) -> impl Iterator<Item = &Box<Run>> {
+    pub(super) fn of_pid(&self, pid: i32) -> impl Iterator<Item = &Run> {
         let all = RunId::from_bytes([0; 16])..=RunId::from_bytes([0xff; 16]);
         let found = self.pids.range((pid, *all.start())..=(pid, *all.end()));
         found.filter_map(|(_, id)| self.runs.get(id))

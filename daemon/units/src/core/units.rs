@@ -4,7 +4,7 @@ use std::{collections::hash_map::Entry, sync::Arc, time::Duration};
 
 use super::{Action, Core, Now, Waited};
 use crate::{
-    ExitRecord, Name, Origin, Refusal, RunId,
+    Cause, ExitRecord, Name, Origin, Refusal, RunId,
     order::{StopHow, Ticket},
     run::{Belonging, Identity, Run},
     unit::{Deed, Role, Turn, Unit, UnitSpec},
@@ -21,6 +21,7 @@ impl Core {
     ) -> Option<R> {
         let live = self.runs.len();
         let unit = self.units.get_mut(name)?;
+        self.touched_units.push(name.clone());
         let mut turn = Turn {
             now,
             closing: self.shut_down.is_some(),
@@ -164,8 +165,11 @@ impl Core {
     }
 
     pub(super) fn unit_notified(&mut self, id: RunId, status: &str) {
-        if let Some(unit) = self.unit_of(id).and_then(|name| self.units.get_mut(&name)) {
+        if let Some(name) = self.unit_of(id)
+            && let Some(unit) = self.units.get_mut(&name)
+        {
             unit.notified(id, status);
+            self.touched_units.push(name);
         }
     }
 
@@ -177,9 +181,21 @@ impl Core {
         }
     }
 
+    /// The end of a run is unknown.
+    pub(super) fn unit_main_lost(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        let why = self.runs.get(&id).and_then(|run| run.lost.clone());
+        if let Some((name, why)) = self.unit_of(id).zip(why) {
+            let cause = Cause::Lost(why);
+            self.turn(now, &name, actions, |unit, turn| unit.main_ended(turn, id, &cause));
+        }
+    }
+
     pub(super) fn unit_not_heard(&mut self, id: RunId, main_lives: bool) {
-        if let Some(unit) = self.unit_of(id).and_then(|name| self.units.get_mut(&name)) {
+        if let Some(name) = self.unit_of(id)
+            && let Some(unit) = self.units.get_mut(&name)
+        {
             unit.not_heard(id, main_lives);
+            self.touched_units.push(name);
         }
     }
 

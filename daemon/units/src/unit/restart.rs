@@ -164,6 +164,16 @@ pub(crate) struct StartWindow {
 }
 
 impl StartWindow {
+    /// The window that opened then, with so many starts.
+    pub(crate) fn from_kept((opened, starts): (Duration, u32)) -> Self {
+        Self { opened, starts }
+    }
+
+    /// When it opened, and how many starts there were.
+    pub(crate) fn to_keep(self) -> (Duration, u32) {
+        (self.opened, self.starts)
+    }
+
     /// How long it takes until a start is allowed; none where it is.
     pub(crate) fn refuses(&self, limit: Option<StartLimit>, now: Duration) -> Option<Duration> {
         let limit = limit?;

@@ -10,6 +10,7 @@ pub(crate) const LIMITS: Limits = Limits {
     stop_timeout: Duration::from_secs(10),
     start_timeout: Duration::from_secs(15),
     shut_down_timeout: Duration::from_secs(7),
+    claim_timeout: Duration::from_secs(30),
     live_runs: 4,
 };
 

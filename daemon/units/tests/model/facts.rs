@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use units::{
     Cause, ExitRecord, Leftovers, Name, Origin, ProcessExit, Role, RunId, StartFailure, UnitSpec,
+    kept::Fate,
 };
 
 /// A live run, as the events and actions so far tell.
@@ -11,7 +12,6 @@ use units::{
 pub(crate) struct Known {
     pub(crate) name: Name,
     pub(crate) started_by: Origin,
-    pub(crate) inherited: bool,
     /// Whether the spawner's word is still waited for.
     pub(crate) starting: bool,
     /// When it was begun.
@@ -26,6 +26,16 @@ pub(crate) struct Known {
     pub(crate) unwanted_since: Option<Duration>,
     pub(crate) killed_at: Option<Duration>,
     pub(crate) settling: bool,
+    /// Nobody can know its end, for this reason.
+    pub(crate) lost: Option<String>,
+    /// Since when it waits to be named, where its daemon died.
+    pub(crate) unclaimed: Option<Duration>,
+    /// Its daemon died while it was being made; it may be made now.
+    pub(crate) unmade: bool,
+    /// Its daemon died, and it has not been said what was found of it.
+    pub(crate) unadopted: bool,
+    /// It was being settled when its daemon died.
+    pub(crate) was_settling: bool,
     /// Its unit and what it is for that, if it is a unit's.
     pub(crate) unit: Option<(Arc<UnitSpec>, Role)>,
 }
@@ -36,7 +46,6 @@ impl Known {
         Self {
             name,
             started_by,
-            inherited: false,
             starting: true,
             since,
             pid: None,
@@ -47,7 +56,43 @@ impl Known {
             unwanted_since: None,
             killed_at: None,
             settling: false,
+            lost: None,
+            unclaimed: None,
+            unmade: false,
+            unadopted: false,
+            was_settling: false,
             unit: None,
+        }
+    }
+
+    /// This was found of it after its daemon had died.
+    pub(crate) fn adopted(&mut self, now: Duration, fate: &Fate) {
+        let over = self.settling || self.failure.is_some() && !self.starting;
+        let clearing = over || !self.starting && (self.exit.is_some() || self.lost.is_some());
+        if !std::mem::take(&mut self.unadopted)
+            || std::mem::take(&mut self.was_settling)
+            || clearing
+        {
+            return;
+        }
+        let starting = std::mem::replace(&mut self.starting, false);
+        match fate {
+            Fate::Unmade if starting => self.unmade = true,
+            Fate::Unmade => {
+                let why = "it was running, and nothing is known of its process any more";
+                self.lost = Some(why.to_owned());
+            }
+            Fate::Executed { pid, exit, .. } => {
+                self.pid.get_or_insert(*pid);
+                self.exit = self.exit.take().or_else(|| exit.clone());
+                if self.unit.is_none() && self.exit.is_none() && self.unwanted_since.is_none() {
+                    self.unclaimed.get_or_insert(now);
+                }
+            }
+            Fate::Lost { why, .. } => {
+                self.lost = Some(why.clone());
+                self.unwanted_since.get_or_insert(now);
+            }
         }
     }
 
@@ -66,13 +111,19 @@ impl Known {
         self.unit.as_ref().map_or(others, |(spec, _)| spec.stop.timeout)
     }
 
+    /// What it left behind is to end.
+    pub(crate) fn clears(&mut self, now: Duration) {
+        self.starting = false;
+        self.unwanted_since.get_or_insert(now);
+    }
+
     /// Somebody orders its end.
     pub(crate) fn unwanted(&mut self, now: Duration, by: &Origin) {
         if self.settling {
             return;
         }
         self.unwanted_since.get_or_insert(now);
-        if self.exit.is_none() {
+        if self.exit.is_none() && self.lost.is_none() {
             self.stopped_by.get_or_insert_with(|| by.clone());
         }
     }
@@ -89,7 +140,7 @@ impl Known {
         if let Some(exit) = &self.exit {
             assert_eq!((record.ended_at, record.usage), (exit.at, exit.usage));
         }
-        if record.pid == 0 && !self.inherited {
+        if record.pid == 0 {
             assert_eq!(record.started_at, 0, "no program was executed");
         }
         assert!(record.ended_at >= record.started_at, "{record:?}");
@@ -99,17 +150,15 @@ impl Known {
             _ if self.late && self.unit.is_none() => assert!(late),
             _ if self.late && late => {}
             (Some(failure), _) => assert_eq!(record.cause, Cause::Failed(failure.clone())),
-            (None, Some(_)) if self.inherited && self.stopped_by.is_some() => {
-                assert!(matches!(record.cause, Cause::Lost(_)), "{record:?}");
+            _ if self.lost.is_some() => {
+                assert_eq!(Some(&record.cause), self.lost.clone().map(Cause::Lost).as_ref());
             }
             (None, Some(exit)) => assert_eq!(record.cause, exit.cause),
             (None, None) => {
                 let left = record.leftovers == Leftovers::Left;
-                assert!(
-                    self.inherited || left,
-                    "the exit of a run of our own was never seen: {self:?}"
-                );
-                assert!(matches!(record.cause, Cause::Lost(_)), "{record:?}");
+                assert!(left || self.unmade, "its exit was never seen: {self:?}");
+                let unmade = matches!(&record.cause, Cause::Failed(it) if it.stage == 301);
+                assert!(matches!(record.cause, Cause::Lost(_)) || unmade, "{record:?}");
             }
         }
     }

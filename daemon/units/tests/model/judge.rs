@@ -74,19 +74,17 @@ impl Judge {
                 return command.origin.clone();
             }
             Event::CallerGone(ticket) => self.leaves(now, *ticket),
-            Event::Inherited { execution, started_by, pid, exit, failure, empty, .. } => {
+            Event::Inherited { execution, started_by } => {
                 let id = execution.run;
                 if !self.live.contains_key(&id) && !self.over.contains(&id) {
                     let mut run = Known::new(execution.name.clone(), started_by.clone(), now);
-                    (run.inherited, run.starting, run.exit) = (true, false, exit.clone());
-                    run.failure.clone_from(failure);
-                    run.pid = (*pid != 0).then_some(*pid);
-                    run.unwanted_since = Some(now);
-                    if exit.is_none() && !empty {
-                        let why = "its daemon died, and it cannot be taken up again";
-                        run.stopped_by = Some(Origin::daemon(why));
-                    }
+                    run.unadopted = true;
                     self.live.insert(id, run);
+                }
+            }
+            Event::Adopted { run, fate } => {
+                if let Some(run) = self.live.get_mut(run) {
+                    run.adopted(now, fate);
                 }
             }
             Event::Spawned { run, pid } => {
@@ -105,8 +103,17 @@ impl Judge {
                 }
             }
             Event::Tick => {
-                let start_timeout = self.limits.start_timeout;
-                for run in self.live.values_mut().filter(|run| run.starting) {
+                let Limits { start_timeout, claim_timeout, .. } = self.limits;
+                let why =
+                    format!("its daemon died, and nobody reclaimed it within {claim_timeout:?}");
+                let unclaimed = |run: &&mut Known| {
+                    let due = run.unclaimed.is_some_and(|since| since + claim_timeout <= now);
+                    due && run.unwanted_since.is_none() && run.exit.is_none()
+                };
+                for run in self.live.values_mut().filter(unclaimed) {
+                    run.unwanted(now, &Origin::daemon(&why));
+                }
+                for run in self.live.values_mut().filter(|run| run.starting && !run.unadopted) {
                     run.late |= run.unwanted_since.is_none() && run.since + start_timeout <= now;
                     if run.late {
                         run.unwanted_since.get_or_insert(now);
@@ -119,6 +126,20 @@ impl Judge {
             | Event::Notified { .. } => {}
         }
         Origin::daemon("")
+    }
+
+    /// Whether the end of everything is ordered.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.shut_down.is_some()
+    }
+
+    /// The core is lost; whoever waited is gone with it, and what it had done last may be done again.
+    pub(crate) fn core_is_lost(&mut self) {
+        self.callers.values_mut().for_each(|caller| caller.done = true);
+        for run in self.live.values_mut() {
+            run.was_settling = std::mem::take(&mut run.settling);
+            run.unadopted = true;
+        }
     }
 
     fn ordered(&mut self, now: Duration, ticket: Ticket, command: &Command) {
@@ -188,10 +209,7 @@ impl Judge {
             Action::AwaitEmpty { run } => {
                 let run = self.live.get_mut(run).filter(|run| !run.settling);
                 assert!(run.is_some(), "{action:?} of nothing");
-                run.into_iter().for_each(|run| {
-                    run.starting = false;
-                    run.unwanted_since.get_or_insert(now);
-                });
+                run.into_iter().for_each(|run| run.clears(now));
             }
             Action::Kill { run } => {
                 let delivers = self.delivers;
@@ -217,6 +235,11 @@ impl Judge {
                 let mut waiting = self.unanswered().into_iter();
                 assert!(!waiting.any(|(_, asked)| asked == Asked::Execute(*id)), "released first");
             }
+            Action::Forget { run: id } => {
+                let run = self.live.remove(id);
+                assert!(run.is_some_and(|run| run.unmade && run.unit.is_none()), "it was made");
+            }
+            Action::Keep { .. } => {}
             Action::Tell(change) => self.units.told(now, change),
             Action::Reply(ticket, answer) => self.reply(now, origin, *ticket, answer),
         }
@@ -252,6 +275,11 @@ impl Judge {
         by: &Origin,
     ) {
         assert!(!self.over.contains(&id), "a run id means one execution");
+        if let Some(known) = self.live.get_mut(&id).filter(|known| known.unmade) {
+            assert_eq!((&known.unit, &known.started_by), (&Some((Arc::clone(spec), role)), by));
+            (known.unmade, known.starting) = (false, true);
+            return;
+        }
         self.units.spawned(spec, role, (id, main_pid), &self.live);
         let mut run = Known::new(spec.name.clone(), by.clone(), now);
         run.unit = Some((Arc::clone(spec), role));
@@ -276,8 +304,9 @@ impl Judge {
             (Answer::Started { run, pid, .. }, Asked::Execute(wanted)) => {
                 assert_eq!(*run, wanted);
                 assert!(!std::mem::replace(&mut caller.told_started, true), "it starts once");
-                let known = self.live.get(run);
-                assert!(known.is_none_or(|run| run.pid == Some(*pid)));
+                let known = self.live.get_mut(run);
+                assert!(known.as_ref().is_none_or(|run| run.pid == Some(*pid)));
+                known.into_iter().for_each(|run| run.unclaimed = None);
             }
             (Answer::Ended(record), Asked::Execute(wanted)) => assert_eq!(record.run, wanted),
             (
@@ -312,7 +341,7 @@ impl Judge {
         }
         assert!(!ticked || next.is_none_or(|at| at > now), "what was due is done");
         let bound = self.shut_down.map(|at| (at, at + self.limits.shut_down_timeout));
-        for run in self.live.values().filter(|run| !run.settling) {
+        for run in self.live.values().filter(|run| !run.settling && !run.was_settling) {
             let Some(since) = run.unwanted_since else {
                 assert_eq!(run.killed_at, None, "{run:?} was killed, and nobody wanted that");
                 continue;

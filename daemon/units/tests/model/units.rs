@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use units::{
     Action, Answer, Cause, Change, ChangeCause, Command, Core, Event, ExitRecord, Kind, Name, Now,
     Order, Origin, Refusal, Role, RunId, StartLimit, Target, Ticket, UnitDetail, UnitResult,
-    UnitSpec, UnitState, Wanted,
+    UnitSpec, UnitState, Wanted, kept::Fate,
 };
 
 use super::facts::Known;
@@ -58,7 +58,17 @@ impl Units {
                 unit.ordered = [Arc::clone(spec), Arc::clone(&unit.ordered[0])];
             }
         }
-        if let Event::MainExited { run, .. } = event
+        let ended = if let Event::MainExited { run, .. }
+        | Event::Adopted {
+            run,
+            fate: Fate::Executed { exit: Some(_), .. } | Fate::Lost { .. },
+        } = event
+        {
+            Some(run)
+        } else {
+            None
+        };
+        if let Some(run) = ended
             && let Some(run) = live.get(run).filter(|run| run.heard() && run.is_program())
             && let Some(unit) = self.known.get_mut(&run.name)
         {

@@ -9,12 +9,15 @@ use std::{
 
 use units::{
     Account, Action, Cause, Command, Core, Event, Execution, ExitRecord, KillMode, Kind, Leftovers,
-    Limits, Name, Now, Order, Origin, Role, RunId, StartFailure, StopHow, Target, Ticket, UnitSpec,
-    Whom,
+    Limits, Name, Now, Order, Origin, ProcessExit, Role, RunId, StartFailure, StopHow, Target,
+    Ticket, UnitSpec, Whom, kept::Fate,
 };
 
 use super::Judge;
-use crate::making::{by_signal, exit, person};
+use crate::{
+    kept::Shelf,
+    making::{by_signal, exit, person},
+};
 
 /// What a spawner does with a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,9 @@ struct Program {
     /// How often its end was asked for.
     awaited: usize,
     killed: u8,
+    /// Its main process, and how that ended.
+    pid: i32,
+    exit: Option<ProcessExit>,
     /// Whose program or command it is.
     unit: Option<(Arc<UnitSpec>, Role)>,
 }
@@ -71,6 +77,9 @@ struct Program {
 /// The machine, the core that runs it, and the judge.
 pub(crate) struct World {
     core: Core,
+    limits: Limits,
+    shelf: Shelf,
+    crashes: u8,
     pub(crate) judge: Judge,
     now: Duration,
     nature: Nature,
@@ -85,6 +94,9 @@ impl World {
     pub(crate) fn new(limits: Limits, nature: Nature) -> Self {
         Self {
             core: Core::new(limits),
+            limits,
+            shelf: Shelf::default(),
+            crashes: 0,
             judge: Judge::new(limits),
             now: Duration::from_secs(1),
             nature,
@@ -109,6 +121,7 @@ impl World {
     pub(crate) fn tell(&mut self, event: Event) {
         let now = Now { monotonic: self.now, wall: self.wall() };
         for action in self.judge.step(&mut self.core, now, event) {
+            self.shelf.take(&action);
             self.act(action);
         }
     }
@@ -125,33 +138,78 @@ impl World {
         self.tell(Event::CallerGone(Ticket(1 + which % self.tickets.max(1))));
     }
 
-    /// An earlier daemon's run turns up; the same one perhaps twice, which then means nothing.
-    pub(crate) fn inherit(&mut self, execution: Execution, pid_known: bool, ended: bool) {
+    /// A run of an earlier daemon turns up of which nothing was kept.
+    pub(crate) fn inherit(&mut self, execution: Execution, ended: bool, lost: bool) {
         let id = execution.run;
-        let leaves = self.nature.leaves != Leaves::Nothing;
+        // Before anybody can order anything, that is.
+        if self.judge.is_closing() || !self.inherited.insert(id) {
+            return;
+        }
+        let rest = self.nature.leaves != Leaves::Nothing;
+        self.pids += 1;
+        let wall = self.wall();
         let program = Program {
-            nature: self.nature,
+            nature: Nature { spawner: Spawner::Executes, ..self.nature },
             open: false,
             main: !ended,
-            rest: leaves,
+            rest,
             awaited: 0,
             killed: 0,
+            pid: self.pids,
+            exit: ended.then(|| exit(Cause::Exited(3), wall)),
             unit: None,
         };
-        let empty = ended && !leaves;
-        if self.inherited.insert(id) {
-            self.programs.insert(id, program);
+        self.programs.insert(id, program);
+        let started_by = Origin::daemon("before");
+        self.tell(Event::Inherited { execution: Box::new(execution), started_by });
+        let why = "nobody knows".to_owned();
+        let found = self.found(id);
+        let fate = if lost { Fate::Lost { why, empty: ended && !rest } } else { found };
+        self.tell(Event::Adopted { run: id, fate });
+    }
+
+    /// The core is lost, and with it all that was on its way to it; the next one goes on with what was kept.
+    pub(crate) fn crash(&mut self) {
+        // The end of everything is the keeper's affair then.
+        if self.judge.is_closing() {
+            return;
         }
-        self.pids += 1;
-        self.tell(Event::Inherited {
-            execution: Box::new(execution),
-            started_by: Origin::daemon("before"),
-            started_at: 1,
-            pid: if pid_known { self.pids } else { 0 },
-            exit: (ended && pid_known).then(|| exit(Cause::Exited(3), self.wall())),
-            failure: None,
-            empty,
-        });
+        self.pending.clear();
+        self.crashes = self.crashes.wrapping_add(1);
+        self.core = Core::resume(self.limits, self.shelf.kept()).with_seed([self.crashes; 16]);
+        self.judge.core_is_lost();
+        let runs: Vec<RunId> = self.core.unadopted().map(|(identity, _)| identity.run).collect();
+        assert!(runs.iter().eq(self.judge.live.keys()), "{runs:?} are kept");
+        for run in runs {
+            let fate = self.found(run);
+            self.tell(Event::Adopted { run, fate });
+        }
+        assert_eq!(self.core.unadopted().count(), 0);
+        // Programs say it to whoever is there.
+        let says = self.programs.iter().filter(|(_, it)| it.nature.says_ready && it.pid != 0);
+        self.pending.extend(says.map(|(run, _)| Event::Ready { run: *run }));
+    }
+
+    /// What is found of a run by who comes after its daemon.
+    fn found(&mut self, run: RunId) -> Fate {
+        let at = self.wall();
+        let Some(program) = self.programs.get_mut(&run) else { return Fate::Unmade };
+        (program.awaited, program.killed) = (0, 0);
+        let empty = !program.main && !program.rest;
+        let lost = |empty| Fate::Lost { why: "it was on its way".to_owned(), empty };
+        match (program.nature.spawner, program.open) {
+            (Spawner::Executes, _) => {
+                let (pid, exit) = (program.pid, program.exit.clone());
+                Fate::Executed { pid, at, exit, empty }
+            }
+            (Spawner::Fails, _) | (Spawner::Hangs, false) => Fate::Unmade,
+            (Spawner::Mute, false) => lost(empty),
+            (Spawner::Hangs | Spawner::Mute, true) => {
+                (program.main, program.open) = (true, false);
+                program.nature.spawner = Spawner::Executes;
+                lost(false)
+            }
+        }
     }
 
     /// Time passes.
@@ -257,7 +315,8 @@ impl World {
                 assert_eq!(record.account.stdout_total, 7);
                 assert!(self.programs.remove(&run).is_some());
             }
-            Action::Tell(_) | Action::Reply(..) => {}
+            Action::Forget { run } => drop(self.programs.remove(&run)),
+            Action::Tell(_) | Action::Reply(..) | Action::Keep { .. } => {}
         }
     }
 
@@ -287,9 +346,10 @@ impl World {
         let rest = made && nature.leaves != Leaves::Nothing;
         let open = matches!(nature.spawner, Spawner::Hangs | Spawner::Mute);
         let (awaited, killed) = (0, 0);
-        let program = Program { nature, open, main: made, rest, awaited, killed, unit };
-        self.programs.insert(run, program);
         self.pids += 1;
+        let (pid, exit) = (if made { self.pids } else { 0 }, None);
+        let program = Program { nature, open, main: made, rest, awaited, killed, pid, exit, unit };
+        self.programs.insert(run, program);
         match nature.spawner {
             Spawner::Executes => self.pending.push(Event::Spawned { run, pid: self.pids }),
             Spawner::Fails => self.fail(run, 203),
@@ -325,8 +385,9 @@ impl World {
         let at = self.wall();
         let Some(program) = self.programs.get_mut(&run) else { return };
         program.main = false;
-        let empty = !program.rest;
-        self.pending.push(Event::MainExited { run, exit: exit(cause, at), empty });
+        program.exit = Some(exit(cause, at));
+        let (exit, empty) = (program.exit.clone(), !program.rest);
+        self.pending.extend(exit.map(|exit| Event::MainExited { run, exit, empty }));
     }
 
     fn say_if_empty(&mut self, run: RunId) {

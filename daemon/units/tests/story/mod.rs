@@ -1,13 +1,18 @@
 //! A core, a clock, and short words for what goes in and what comes out.
 
+mod adoption;
+
 use std::{sync::Arc, time::Duration};
 
 use units::{
-    Account, Action, Answer, Cause, Command, Core, Event, ExitRecord, Now, Order, ProcessExit,
-    Refusal, StopHow, Target, Ticket,
+    Account, Action, Answer, Cause, Command, Core, Event, ExitRecord, Now, Order, Refusal, StopHow,
+    Target, Ticket,
 };
 
-use crate::making::{LIMITS, execution, exit, name, person, run};
+use crate::{
+    kept::Shelf,
+    making::{LIMITS, execution, exit, name, person, run},
+};
 
 pub(crate) const SIGINT: i32 = 2;
 pub(crate) const SIGKILL: i32 = 9;
@@ -19,12 +24,13 @@ pub(crate) const HIM: Ticket = Ticket(2);
 /// A core, and what time it is.
 pub(crate) struct Story {
     core: Core,
+    shelf: Shelf,
     pub(crate) seconds: u32,
 }
 
 impl Story {
     pub(crate) fn new() -> Self {
-        Self { core: Core::new(LIMITS), seconds: 0 }
+        Self { core: Core::new(LIMITS), shelf: Shelf::default(), seconds: 0 }
     }
 
     /// One in which the run 1 has been started by her, and its program executed as process 100.
@@ -40,7 +46,13 @@ impl Story {
         let now = Now { monotonic: Duration::from_secs(self.seconds.into()), wall };
         let mut actions = Vec::new();
         self.core.step(now, event, &mut actions);
+        actions.retain(|action| !self.shelf.take(action));
         actions
+    }
+
+    /// The daemon dies, and the next one goes on with what was kept; nobody has said yet what was found.
+    pub(crate) fn crash(&mut self) {
+        self.core = Core::resume(LIMITS, self.shelf.kept());
     }
 
     pub(crate) fn order(&mut self, ticket: Ticket, order: Order) -> Vec<Action> {
@@ -72,6 +84,7 @@ impl Story {
             monotonic = at;
             let mut actions = Vec::new();
             self.core.step(Now { monotonic, wall: 0 }, Event::Tick, &mut actions);
+            actions.retain(|action| !self.shelf.take(action));
             assert_eq!(actions, [kill()]);
         }
         pauses
@@ -125,16 +138,4 @@ pub(crate) fn kill() -> Action {
 
 pub(crate) fn await_empty() -> Action {
     Action::AwaitEmpty { run: run(1) }
-}
-
-pub(crate) fn inherited(exit: Option<ProcessExit>, empty: bool) -> Event {
-    Event::Inherited {
-        execution: Box::new(execution(1, 1, 0)),
-        started_by: person("she"),
-        started_at: -60,
-        pid: 100,
-        exit,
-        failure: None,
-        empty,
-    }
 }

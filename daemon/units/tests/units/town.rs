@@ -147,6 +147,8 @@ impl Town {
             | Action::SignalMain { .. }
             | Action::Deliver { .. }
             | Action::Kill { .. }
+            | Action::Forget { .. }
+            | Action::Keep { .. }
             | Action::AwaitEmpty { .. } => {}
         }
     }
@@ -205,6 +207,8 @@ impl Town {
             Action::AwaitEmpty { run } => Some(format!("await {}", role(run))),
             Action::Spawn { .. } => Some("spawn".to_owned()),
             Action::Settle { .. }
+            | Action::Forget { .. }
+            | Action::Keep { .. }
             | Action::Release { .. }
             | Action::Tell(_)
             | Action::Reply(..) => None,

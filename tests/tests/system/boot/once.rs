@@ -29,8 +29,8 @@ const UNITS: usize = 200;
 
 /// The daemon dies again and again while it starts two hundred units: in the end each has run once, and none twice.
 ///
-/// Today a daemon ends the runs that it finds. So each time the keeper is held up until those that were started have
-/// done their work: what is counted then is starts, and none is excused.
+/// In every other round the keeper is held up until those that were started have ended: then nobody but the next daemon
+/// can find out what became of them.
 fn a_boot_that_dies_again_and_again() {
     let seed = seed();
     let mut random = Random::new(seed);
@@ -47,10 +47,15 @@ fn a_boot_that_dies_again_and_again() {
         let until = round * UNITS / 10 + usize::try_from(random.below(10)).unwrap();
         eventually(&format!("the boot goes on, AURAE_SEED={seed}"), || begun(&daemon) >= until);
         let before = child(&daemon);
-        daemon.signal(Signal::SIGSTOP);
+        let held_up = round % 2 == 0;
+        if held_up {
+            daemon.signal(Signal::SIGSTOP);
+        }
         kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
-        eventually("what was started ends", || procfs::descendants(daemon.keeper()).is_empty());
-        daemon.signal(Signal::SIGCONT);
+        if held_up {
+            eventually("what was started ends", || procfs::descendants(daemon.keeper()).is_empty());
+            daemon.signal(Signal::SIGCONT);
+        }
         eventually("the keeper starts another daemon", || {
             daemon.status_if_there().is_some_and(|status| status.daemon_pid != before)
         });

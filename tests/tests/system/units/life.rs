@@ -4,19 +4,18 @@ use std::fs;
 
 use api::runtime::{
     Executable, KillMode, RestartPolicy, RestartWhen, StopPolicy, UnitKind, UnitState,
-    exit_record::Cause,
 };
 use tests::{
     Daemon, Fifo, Options, argv, eventually, procfs,
     rpc::named,
-    units::{again, by_name, step},
+    units::{again, step},
 };
-use tonic::{Code, Request};
+use tonic::Code;
 
 use crate::{Case, Core, cases, core_cases};
 
 pub(crate) fn core() -> Vec<Core> {
-    core_cases![boot_starts_units_by_their_rules, a_daemon_that_dies_loses_its_units]
+    core_cases![boot_starts_units_by_their_rules]
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -58,30 +57,6 @@ fn boot_starts_units_by_their_rules(options: Options) {
     daemon.until_state("missing", UnitState::Failed);
     let changes = daemon.changes("flaky");
     assert_eq!(changes[0].origin.as_ref().unwrap().reason, "it is enabled");
-    daemon.stop();
-}
-
-/// kill -9 of the daemon, today: its successor ends the runs that it finds and records them as lost; units that were
-/// not enabled are gone, their names free, and none is started by itself.
-fn a_daemon_that_dies_loses_its_units(options: Options) {
-    let daemon = Daemon::start(options.restart_delay("20ms"));
-    let mut up = Fifo::make(daemon.path(), "up");
-    let words = ["append", &daemon.work("web"), "x", "line", "hi", "say", up.path(), "up", "pause"];
-    let started = daemon.up(Executable {
-        restart: Some(again(RestartWhen::Always)),
-        ..named("web", daemon.probe(&words))
-    });
-    assert_eq!(up.line(), "up");
-    daemon.replace();
-    eventually("what it left is ended", || !procfs::alive(started.pid));
-    let exit = daemon.logs_of(&started.run_id).exit.expect("its end is recorded");
-    assert!(matches!(exit.cause, Some(Cause::Lost(_))), "{exit:?}");
-    eventually("nothing runs", || daemon.status().runs_live == 0);
-    assert_eq!(daemon.units(false), []);
-    let refused = daemon.order_start(Request::new(by_name("web"))).unwrap_err();
-    assert_eq!(refused.code(), Code::NotFound, "{refused}");
-    assert_eq!(daemon.answer(named("web", argv(&["/bin/true"]))).exit_code, "0");
-    assert_eq!(daemon.began("web"), 1, "it was started by itself");
     daemon.stop();
 }
 

@@ -79,12 +79,12 @@ fn only_these_units() {
     });
 }
 
-/// Numbers of a daemon that has ended are told as a gap, and all that its successor has follows.
+/// Numbers of a keeper that has ended are told as a gap, and all that its successor has follows.
 fn numbers_of_another_daemon_are_a_gap() {
-    let daemon = Daemon::start(Options::default());
+    let mut daemon = Daemon::start(Options::default());
     begun(&daemon, "a");
     let series = daemon.watch(WatchRequest::default()).unwrap().begin.series;
-    daemon.replace();
+    daemon.restart();
     begun(&daemon, "b");
     let mut watch = daemon.watch(WatchRequest { series: series.clone(), ..from(2) }).unwrap();
     assert_ne!(watch.begin.series, series);

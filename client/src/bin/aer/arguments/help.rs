@@ -178,3 +178,23 @@ Of a store that is whole nothing is changed. What was lost is listed; the exit s
 
 Example:
   aer schedule repair";
+
+pub(super) const DAEMON: &str = "\
+Examples:
+  aer daemon restart
+  aer daemon upgrade /opt/aurae/auraed-core";
+
+pub(super) const DAEMON_RESTART: &str = "\
+It returns when the next daemon serves. Connections that are made meanwhile wait for it.
+
+Example:
+  aer daemon restart --reason 'it has grown'";
+
+pub(super) const DAEMON_UPGRADE: &str = "\
+The program must belong to root or to the daemon's own user, and nobody else may be able to write it, nor the folders
+above it. It is asked what it is before anything ends. Where the new daemon does not come to serve, the daemon before is
+back by itself; the exit status is 1 then, and the reason is told. An auraed in the folder of BINARY becomes the keeper,
+with the same process id and the same children.
+
+Example:
+  aer daemon upgrade /opt/aurae/auraed-core";

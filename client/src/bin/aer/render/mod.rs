@@ -4,6 +4,7 @@
 //! or a user wrote is made harmless first: it can neither break the line nor command the terminal. What
 //! programs have printed is the exception: it passes through unchanged.
 
+mod daemon;
 mod inspected;
 mod json;
 mod listing;
@@ -25,6 +26,7 @@ use api::runtime::WatchGap;
 use serde::Serialize;
 
 pub(crate) use self::{
+    daemon::{Daemon, replaced},
     inspected::{change, inspected},
     json::{
         Chunk, Executed, ExitLine, ExportLine, GapLine, Imported, Inspected, Listed, Registration,

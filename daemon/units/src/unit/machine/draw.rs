@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::RunId;
+use crate::{RunId, kept::Numbers};
 
 /// Ids of runs, luck for pauses, and the numbers of changes and starts. The ids and the luck are a hash of
 /// the seed and of how many were drawn before, so that the same seed and events always lead to the same
@@ -34,6 +34,16 @@ impl Draw {
     pub(crate) fn change(&mut self) -> u64 {
         self.changes = self.changes.wrapping_add(1);
         self.changes
+    }
+
+    /// The numbers so far; of runs it knows nothing.
+    pub(crate) fn numbers(&self) -> Numbers {
+        Numbers { changes: self.changes, starts: self.starts, runs: 0 }
+    }
+
+    /// Goes on after these numbers.
+    pub(crate) fn go_on(&mut self, numbers: Numbers) {
+        (self.changes, self.starts) = (numbers.changes, numbers.starts);
     }
 
     /// The number of the next start, from 1.

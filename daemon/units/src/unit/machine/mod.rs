@@ -1,11 +1,12 @@
 //! The state machine of one unit. [`super`] has the theory.
 //!
 //! `orders.rs` has what people want, `rise.rs` the way up, `fall.rs` the way down, `reports.rs` what runs
-//! tell, `outcome.rs` what their ends mean. Invariants: at most one run of the program and one of a command at a time; whoever waits is
+//! tell, `outcome.rs` what their ends mean, `kept.rs` what the next core must know. Invariants: at most one run of the program and one of a command at a time; whoever waits is
 //! answered once; without runs a unit is dead, remains after its exit, or waits for a moment.
 
 mod draw;
 mod fall;
+mod kept;
 mod orders;
 mod outcome;
 mod reports;
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     Answer, ExitRecord, Name, Now, Origin, Refusal, RunId,
+    kept::{KeptUnit, Part},
     order::{StopHow, Ticket},
 };
 pub(crate) use draw::Draw;
@@ -77,15 +79,8 @@ pub(crate) struct Unit {
     /// The number of its last start, by which the last to start is the first to stop.
     pub(crate) started: u64,
     history: VecDeque<Arc<Change>>,
-}
-
-/// A live run of a unit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
-    pub(crate) run: RunId,
-    pub(crate) role: Role,
-    /// Its main process; 0 until it is known.
-    pub(crate) pid: i32,
+    /// As it was last kept.
+    kept: Option<Arc<KeptUnit>>,
 }
 
 /// What went wrong.
@@ -166,6 +161,7 @@ impl Unit {
             status_text: None,
             started: 0,
             history: VecDeque::new(),
+            kept: None,
         }
     }
 
@@ -225,17 +221,13 @@ impl Unit {
         turn.room = room;
         let run = self.first_run.take().unwrap_or_else(|| turn.draw.run());
         let part = Part { run, role, pid: 0 };
-        let (main_pid, result) = match role {
-            Role::Main => {
-                self.main = Some(part);
-                (0, None)
-            }
+        let (main_pid, result) = self.told(role);
+        match role {
+            Role::Main => self.main = Some(part),
             Role::Before(_) | Role::After(_) | Role::OnStop(_) | Role::OnReload(_) => {
-                let stopping = matches!(role, Role::OnStop(_)).then_some(self.result);
                 self.control = Some(part);
-                (self.main.map_or(0, |main| main.pid), stopping)
             }
-        };
+        }
         let by = self.by.clone();
         turn.deeds.push(Deed::Spawn { run: part.run, role, main_pid, result, by });
         true

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Unit;
 use crate::{
-    Cause, ExitRecord,
+    Cause, ExitRecord, Leftovers,
     order::StopHow,
     signal::SIGKILL,
     unit::{
@@ -31,7 +31,7 @@ impl Unit {
         let stopped = self.state == UnitState::Stopping && record.stopped_by.is_some();
         let on_order = match &record.cause {
             Cause::Failed(_) => stopped,
-            Cause::Lost(_) => true,
+            Cause::Lost(_) => record.leftovers == Leftovers::Left,
             Cause::Exited(_) => false,
             Cause::Signalled { signal, core_dumped: _ } => stopped && *signal == self.sent(),
         };

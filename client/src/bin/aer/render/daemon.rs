@@ -1,0 +1,56 @@
+//! Which daemon serves after another.
+
+use api::daemon::DescribeResponse;
+use serde::Serialize;
+
+use super::harmless;
+
+/// That another daemon serves.
+pub(crate) fn replaced(verb: &str, next: &DescribeResponse) -> String {
+    let DescribeResponse { version, daemon_pid, daemon_starts, .. } = next;
+    let version = harmless(version);
+    format!("{verb}: daemon {daemon_starts}, process {daemon_pid}, version {version}\n")
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+pub(crate) struct Daemon {
+    version: String,
+    daemon_pid: i32,
+    keeper_pid: i32,
+    daemon_starts: u32,
+    on_trial: bool,
+    upgrades: u32,
+    given_up: String,
+}
+
+impl From<&DescribeResponse> for Daemon {
+    fn from(next: &DescribeResponse) -> Self {
+        Self {
+            version: next.version.clone(),
+            daemon_pid: next.daemon_pid,
+            keeper_pid: next.keeper_pid,
+            daemon_starts: next.daemon_starts,
+            on_trial: next.on_trial,
+            upgrades: next.upgrades,
+            given_up: next.given_up.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_took_over_is_told_in_one_line() {
+        let next = DescribeResponse {
+            version: "0.2\n0".into(),
+            daemon_pid: 7,
+            daemon_starts: 3,
+            ..DescribeResponse::default()
+        };
+        let wanted = "upgraded: daemon 3, process 7, version 0.2\\n0\n";
+        assert_eq!(replaced("upgraded", &next), wanted);
+    }
+}

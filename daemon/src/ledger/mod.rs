@@ -1,0 +1,159 @@
+//! The ledger: what the next daemon must know, in one file that is only added to.
+//!
+//! Before the supervisor does what a step of the core wants, the step is written here, in one write(2): what it changed,
+//! each thing as a whole, so that of each thing the last entry counts. The file is in the runtime folder, which is
+//! memory, and so outlives a daemon and no boot; nothing is flushed. Invariants:
+//! - a step is there whole or not at all (`frame.rs`), and nothing is done of one that is not there;
+//! - it is never longer than twice what counts, and a few MiB: then it is written anew, beside, and exchanged;
+//! - what cannot be read is skipped, counted and told, and the file kept aside; what is another keeper's, or of a newer
+//!   daemon, is not touched but moved aside.
+
+mod entry;
+mod file;
+mod frame;
+mod reading;
+mod run;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod wire;
+mod words;
+
+use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+
+use prost::Message;
+use units::{
+    Action, Name, UnitSpec,
+    kept::{Keep, Numbers},
+};
+
+pub(crate) use file::remove;
+pub(crate) use reading::{Opened, open};
+
+use entry::{Entry, Kind, Step, VERSION};
+
+/// So much more than what counts may be in the file before it is written anew.
+const GARBAGE: u64 = 4 << 20;
+
+/// The ledger of a daemon, open.
+pub(crate) struct Ledger {
+    folder: PathBuf,
+    file: File,
+    length: u64,
+    /// How long it was when it was last written anew.
+    base: u64,
+    /// The specifications in it: what each unit is, and is to be started as.
+    specs: HashMap<Name, [Option<Arc<UnitSpec>>; 2]>,
+    /// What could not be written yet, and whether that was told.
+    unwritten: Vec<Entry>,
+    fails: bool,
+    /// Empty between steps; kept for its room.
+    bytes: Vec<u8>,
+}
+
+impl Ledger {
+    /// Writes down what these actions of one step want kept. To be called before any of them is done.
+    pub(crate) fn keep(&mut self, actions: &[Action]) {
+        let mut entries = std::mem::take(&mut self.unwritten);
+        for action in actions {
+            if let Action::Keep { keeps, numbers } = action {
+                keeps.iter().for_each(|keep| self.enter(keep, &mut entries));
+                entries.push(numbers_entry(*numbers));
+            } else if let Action::Tell(change) = action {
+                let key = change.sequence.to_be_bytes().to_vec();
+                let body = unit::from_change(change).encode_to_vec();
+                entries.push(Entry::new(Kind::Change, key, body));
+            }
+        }
+        if entries.is_empty() {
+            return;
+        }
+        let step = Step { version: VERSION, entries };
+        match self.write(&step) {
+            Ok(()) => self.fails = false,
+            Err(why) => {
+                if !std::mem::replace(&mut self.fails, true) {
+                    let folder = self.folder.display();
+                    tracing::error!(%why, "cannot write to the ledger in {folder}: the next daemon would not know what happens now; make room there");
+                }
+                self.unwritten = step.entries;
+            }
+        }
+        if self.length.saturating_sub(self.base) > GARBAGE.max(self.base)
+            && let Err(why) = self.shorten()
+        {
+            tracing::warn!(%why, "cannot write the ledger anew; it grows on");
+            self.base = self.length;
+        }
+    }
+
+    fn enter(&mut self, keep: &Keep, entries: &mut Vec<Entry>) {
+        match keep {
+            Keep::Unit(kept) => {
+                let name = &kept.spec.name;
+                let known = self.specs.entry(name.clone()).or_default();
+                let next = kept.next.as_ref().map(|(spec, _)| spec);
+                let wanted = [(Kind::Spec, Some(&kept.spec)), (Kind::NextSpec, next)];
+                for (known, (kind, spec)) in known.iter_mut().zip(wanted) {
+                    let Some(spec) = spec else { continue };
+                    if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, spec)) {
+                        entries.push(Entry::new(kind, key(name), spec.definition.to_vec()));
+                        *known = Some(Arc::clone(spec));
+                    }
+                }
+                let body = unit::from_unit(kept).encode_to_vec();
+                entries.push(Entry::new(Kind::Unit, key(name), body));
+            }
+            Keep::Forgotten(name) => {
+                self.specs.remove(name);
+                entries.push(Entry::new(Kind::Forgotten, key(name), Vec::new()));
+            }
+            Keep::Run(kept) => {
+                let id = kept.identity.run.to_bytes().to_vec();
+                entries.push(Entry::new(Kind::Run, id, run::from_run(kept).encode_to_vec()));
+            }
+            Keep::Ended(end) => {
+                let kind = if end.of_unit { Kind::EndedOfUnit } else { Kind::Ended };
+                let id = end.record.run.to_bytes().to_vec();
+                entries.push(Entry::new(kind, id, run::from_ended(end).encode_to_vec()));
+            }
+            Keep::Gone(run) => {
+                entries.push(Entry::new(Kind::Gone, run.to_bytes().to_vec(), Vec::new()));
+            }
+        }
+    }
+
+    /// Adds a step, whole or not at all.
+    fn write(&mut self, step: &Step) -> io::Result<()> {
+        self.bytes.clear();
+        if !frame::append(&mut self.bytes, self.length, &step.encode_to_vec()) {
+            return Err(io::Error::other("what is to be kept of one step is too long"));
+        }
+        if let Err(why) = self.file.write_all_at(&self.bytes, self.length) {
+            // What was written of it is overwritten by the next attempt, and until then is no frame.
+            drop(self.file.set_len(self.length));
+            return Err(why);
+        }
+        self.length = self.length.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(0));
+        Ok(())
+    }
+
+    /// Writes the file anew, with what counts.
+    fn shorten(&mut self) -> io::Result<()> {
+        let path = file::path(&self.folder);
+        let (contents, _) = file::contents(&std::fs::read(&path)?);
+        (self.file, self.length) = file::replace(&self.folder, contents)?;
+        self.base = self.length;
+        Ok(())
+    }
+}
+
+fn key(name: &Name) -> Vec<u8> {
+    name.as_str().as_bytes().to_vec()
+}
+
+fn numbers_entry(numbers: Numbers) -> Entry {
+    let Numbers { changes, starts, runs } = numbers;
+    let body = wire::Numbers { changes, starts, runs }.encode_to_vec();
+    Entry::new(Kind::Numbers, Vec::new(), body)
+}

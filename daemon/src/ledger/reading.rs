@@ -1,0 +1,190 @@
+//! How a daemon begins: with the ledger of the one before, if there is one and it is of the same keeper.
+
+use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
+
+use api::runtime::Executable;
+use prost::Message;
+use units::{
+    Name, UnitSpec,
+    kept::{Kept, Numbers},
+};
+
+use super::{
+    Ledger,
+    entry::{Contents, Entry, Kind},
+    file::{self, Faults},
+    run, unit, wire,
+};
+use crate::{
+    definition::{self, Usual},
+    scheduling::keeper_instance::KeeperInstance,
+};
+
+/// What a daemon begins with.
+pub(crate) struct Opened {
+    /// To be written on.
+    pub(crate) ledger: Ledger,
+    /// What the daemon before kept; nothing for the first.
+    pub(crate) kept: Kept,
+    /// Which numbers changes have: the same as before, unless some of them may be lost.
+    pub(crate) series: String,
+}
+
+/// Opens the ledger, sets aside what cannot be gone on with, and writes what counts anew. `series` is for a new one.
+pub(crate) fn open(
+    folder: &Path,
+    keeper: &KeeperInstance,
+    usual: Usual,
+    series: &str,
+) -> io::Result<Opened> {
+    let bytes = match fs::read(file::path(folder)) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let (mut contents, faults) = file::contents(&bytes);
+    let head = contents.get(Kind::Head, &[]).and_then(|body| wire::Head::decode(body).ok());
+    let ours = head
+        .as_ref()
+        .is_some_and(|head| head.keeper_pid == keeper.pid && head.keeper_began == keeper.began);
+    let foreign = !bytes.is_empty() && !ours && (head.is_some() || faults.damaged == 0);
+    if foreign || faults.newer {
+        let what = if faults.newer { "newer" } else { "foreign" };
+        let aside = file::set_aside(folder, what)?;
+        let aside = aside.display();
+        if faults.newer {
+            tracing::error!(
+                "a newer daemon wrote the ledger; it is at {aside} now, and nothing is known of the units before; run that daemon, or start them again"
+            );
+        } else {
+            tracing::info!("the ledger of an earlier keeper is at {aside} now");
+        }
+        contents = Contents::default();
+    }
+    let mut read = if foreign || faults.newer { Read::default() } else { read(&contents, usual) };
+    let damaged = faults.damaged + read.broken.len();
+    // Told once, and kept aside.
+    for (kind, key) in std::mem::take(&mut read.broken) {
+        contents.remove(kind, &key);
+    }
+    tell(folder, faults, damaged)?;
+    let former = head.map(|head| head.series).filter(|_| damaged == 0 && !foreign && !faults.newer);
+    let series = former.unwrap_or_else(|| series.to_owned());
+    let head =
+        wire::Head { keeper_pid: keeper.pid, keeper_began: keeper.began, series: series.clone() };
+    contents.add(Entry::new(Kind::Head, Vec::new(), head.encode_to_vec()));
+    keep_the_last_without_a_hole(&mut read.kept);
+    let (file, length) = file::replace(folder, contents)?;
+    let ledger = Ledger {
+        folder: folder.to_owned(),
+        file,
+        length,
+        base: length,
+        specs: read.specs,
+        unwritten: Vec::new(),
+        fails: false,
+        bytes: Vec::new(),
+    };
+    Ok(Opened { ledger, kept: read.kept, series })
+}
+
+/// Keeps a damaged file aside, and says so.
+fn tell(folder: &Path, faults: Faults, damaged: usize) -> io::Result<()> {
+    if faults.torn {
+        tracing::debug!(
+            "the last step of the ledger was not written to its end, and was not begun"
+        );
+    }
+    if damaged > 0 {
+        let aside = file::set_aside(folder, "damaged")?;
+        let aside = aside.display();
+        tracing::error!(
+            damaged,
+            "the ledger is damaged: what could not be read is skipped, and the file is at {aside}; runs of which nothing is known any more wait for their callers, and are stopped then"
+        );
+    }
+    Ok(())
+}
+
+/// Changes before a hole are not told: numbers follow one another.
+fn keep_the_last_without_a_hole(kept: &mut Kept) {
+    kept.changes.sort_by_key(|change| change.sequence);
+    let mut next = kept.numbers.changes;
+    let mut from = kept.changes.len();
+    while let Some(index) = from.checked_sub(1)
+        && kept.changes.get(index).is_some_and(|change| change.sequence == next)
+    {
+        (from, next) = (index, next.saturating_sub(1));
+    }
+    kept.changes.drain(..from);
+}
+
+/// What the entries say.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) kept: Kept,
+    pub(super) specs: HashMap<Name, [Option<Arc<UnitSpec>>; 2]>,
+    /// Entries that say nothing that could be.
+    pub(super) broken: Vec<(Kind, Vec<u8>)>,
+}
+
+pub(super) fn read(contents: &Contents, usual: Usual) -> Read {
+    let mut read = Read::default();
+    let specification = |kind, key: &[u8]| -> Option<Arc<UnitSpec>> {
+        let executable = Executable::decode(contents.get(kind, key)?).ok()?;
+        definition::unit(executable, usual).ok().map(Arc::new)
+    };
+    for Entry { key, body, .. } in contents.all(Kind::Unit) {
+        let unit = || {
+            let (spec, next) =
+                (specification(Kind::Spec, key)?, specification(Kind::NextSpec, key));
+            let name = spec.name.clone();
+            (name.as_str().as_bytes() == key).then_some(())?;
+            let specs = [Some(Arc::clone(&spec)), next.clone()];
+            let unit = unit::to_unit(wire::Unit::decode(body.as_slice()).ok()?, spec, next)?;
+            Some((name, specs, unit))
+        };
+        match unit() {
+            Some((name, specs, unit)) => {
+                read.specs.insert(name, specs);
+                read.kept.units.push(Arc::new(unit));
+            }
+            None => read.broken.push((Kind::Unit, key.clone())),
+        }
+    }
+    let Read { kept, broken, .. } = &mut read;
+    kept.runs = whole(contents, Kind::Run, broken, |body| {
+        run::to_run(wire::Run::decode(body).ok()?).map(Arc::new)
+    });
+    let ended =
+        |of_unit| move |body: &[u8]| run::to_ended(wire::Ended::decode(body).ok()?, of_unit);
+    kept.ended = whole(contents, Kind::Ended, broken, ended(false));
+    kept.ended.extend(whole(contents, Kind::EndedOfUnit, broken, ended(true)));
+    kept.changes = whole(contents, Kind::Change, broken, |body| {
+        unit::to_change(wire::Change::decode(body).ok()?)
+    });
+    let numbers = contents.get(Kind::Numbers, &[]).map(wire::Numbers::decode);
+    if let Some(Ok(wire::Numbers { changes, starts, runs })) = numbers {
+        kept.numbers = Numbers { changes, starts, runs };
+    }
+    // A number is never given twice, not even where the numbers were lost.
+    let last = kept.changes.iter().map(|change| change.sequence).max().unwrap_or(0);
+    kept.numbers.changes = kept.numbers.changes.max(last);
+    read
+}
+
+/// Those of a kind that can be read; the others are noted.
+fn whole<T>(
+    contents: &Contents,
+    kind: Kind,
+    broken: &mut Vec<(Kind, Vec<u8>)>,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    for Entry { key, body, .. } in contents.all(kind) {
+        match read(body) {
+            Some(one) => all.push(one),
+            None => broken.push((kind, key.clone())),
+        }
+    }
+    all
+}

@@ -1,0 +1,192 @@
+//! Serving: the doors on the main thread, until everything has ended or something goes wrong, and what the keeper is told
+//! of it.
+
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
+
+use keeper::{
+    channel::{Channel, Patience},
+    protocol::ToKeeper,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    clock, doors,
+    news::News,
+    scheduling::boot::{self, Boot},
+    serve::{BeginError, when},
+    succession::{Departure, Succession},
+    supervisor::{Inbox, Message},
+};
+
+/// How long calls that are being answered may take to reach their clients when everything has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// The same where another daemon takes over: whoever is cut off asks again there, and all that is to be told is that.
+const LAST_REFUSALS: Duration = Duration::from_millis(100);
+
+/// A wake-up that is this late tells that we were held up ourselves.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// What is served, and what begins as soon as it is.
+pub(crate) struct Served {
+    pub(crate) listener: std::os::unix::net::UnixListener,
+    pub(crate) door: doors::Core,
+    pub(crate) boot: Boot,
+    /// What the other threads say.
+    pub(crate) news: mpsc::Receiver<News>,
+    /// How long the supervisor may leave an order lying before it counts as hung.
+    pub(crate) answer_timeout: Duration,
+}
+
+/// Why there is nothing more to serve.
+pub(crate) enum Ended {
+    /// Every run has ended.
+    All,
+    /// Another daemon takes over, and every run with it.
+    Ourselves,
+}
+
+/// Where the news lead.
+enum Turn {
+    Failed(String),
+    Leave(Box<Departure>),
+}
+
+/// Serves until everything has ended, or a thread has without which nothing can be served: that is an error.
+pub(crate) fn serve(
+    served: Served,
+    keeper: &Channel,
+    all_ended: &Arc<tokio::sync::Notify>,
+    supervisor: std::thread::JoinHandle<()>,
+) -> Result<Ended, BeginError> {
+    // One thread: a call is answered where it is read, without a hand-over. What waits for a disk is read
+    // by blocking threads.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(when("starting tokio"))?;
+    let supervisor_ended = Arc::new(tokio::sync::Notify::new());
+    let tell = Arc::clone(&supervisor_ended);
+    runtime.handle().spawn_blocking(move || {
+        drop(supervisor.join());
+        tell.notify_one();
+    });
+    let outcome = runtime.block_on(async {
+        let (closing, closed) = tokio::sync::watch::channel(false);
+        let Served { listener, door, boot, mut news, answer_timeout } = served;
+        let inbox = door.inbox.clone();
+        let server =
+            doors::grpc::serve(listener, door.clone(), closed).map_err(when("serving gRPC"))?;
+        let server = tokio::spawn(server);
+        tell_keeper(keeper, &ToKeeper::Serving)?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+        let succession = Arc::clone(&door.succession);
+        tokio::spawn(boot::boot(door, boot));
+        let (ended, bound) = tokio::select! {
+            () = all_ended.notified() => (Ended::All, LAST_ANSWERS),
+            turn = turn(&mut news, keeper, &succession) => match turn {
+                Turn::Failed(why) => return Err(failed(why)),
+                Turn::Leave(departure) => {
+                    leave(&departure, keeper, &inbox)?;
+                    supervisor_ended.notified().await;
+                    (Ended::Ourselves, LAST_REFUSALS)
+                }
+            },
+            () = hang(&inbox, answer_timeout) => {
+                return Err(failed(format!(
+                    "the supervisor hangs: it has left an order lying for {answer_timeout:?}"
+                )));
+            }
+            () = supervisor_ended.notified() => {
+                // One that panicked has said so.
+                let why = failed_already(&mut news);
+                return Err(failed(why.unwrap_or_else(|| "the supervisor thread ended".to_owned())));
+            }
+        };
+        closing.send(true).ok();
+        // Calls get their last answers; whoever does not take them in time goes without.
+        if let Ok(Ok(Err(why))) = tokio::time::timeout(bound, server).await {
+            tracing::error!(%why, "the server ended with an error");
+        }
+        Ok(ended)
+    });
+    runtime.shutdown_timeout(Duration::ZERO);
+    outcome
+}
+
+fn failed(why: String) -> BeginError {
+    BeginError::Failed(why)
+}
+
+fn tell_keeper(keeper: &Channel, message: &ToKeeper) -> Result<(), BeginError> {
+    keeper.send(&message.encode(), &[], Patience::Wait).map_err(when("telling the keeper"))
+}
+
+/// Takes the news, until one says that we cannot go on, or are to leave.
+async fn turn(news: &mut mpsc::Receiver<News>, keeper: &Channel, succession: &Succession) -> Turn {
+    while let Some(item) = news.recv().await {
+        match item {
+            News::Probe(number) => {
+                // A keeper that is gone is found out by the supervisor.
+                drop(tell_keeper(keeper, &ToKeeper::Probed { number }));
+            }
+            News::Confirmed => {
+                succession.confirm();
+                tracing::info!("the keeper has found this daemon healthy: it is on trial no more");
+            }
+            News::Leave(departure) => return Turn::Leave(departure),
+            News::Failed(why) => return Turn::Failed(why),
+        }
+    }
+    // Everybody who could tell is gone, and the supervisor with them.
+    std::future::pending().await
+}
+
+/// Takes leave: the keeper starts the next daemon when we are gone, however we go from here on. The supervisor leaves
+/// everything as it is, so that the runs of calls that are cut off go on.
+fn leave(departure: &Departure, keeper: &Channel, inbox: &Inbox) -> Result<(), BeginError> {
+    tracing::info!(by = departure.by, "leaving, so that another daemon takes over");
+    let Departure { by, programs } = departure;
+    let paths = programs.iter().map(|(_, program)| program.path.to_string_lossy().into_owned());
+    let message = ToKeeper::Replace {
+        by: by.clone(),
+        paths: paths.collect(),
+        names: programs.iter().map(|(name, _)| (*name).to_owned()).collect(),
+    };
+    let files: Vec<_> = programs.iter().map(|(_, program)| program.file.as_fd()).collect();
+    keeper
+        .send(&message.encode(), &files, Patience::Wait)
+        .map_err(when("telling the keeper that another daemon is to take over"))?;
+    inbox.send(Message::Leave);
+    Ok(())
+}
+
+/// What a thread has said that has just ended.
+fn failed_already(news: &mut mpsc::Receiver<News>) -> Option<String> {
+    while let Ok(item) = news.try_recv() {
+        match item {
+            News::Failed(why) => return Some(why),
+            News::Probe(_) | News::Confirmed | News::Leave(_) => {}
+        }
+    }
+    None
+}
+
+/// Returns when the supervisor has left something lying for so long. The keeper sees only whether it hears the keeper;
+/// here it is seen whether it hears the doors. Woken by what is handed in: an idle daemon sleeps.
+async fn hang(inbox: &Inbox, bound: Duration) {
+    loop {
+        let (handed, done) = inbox.handed_in().await;
+        let begun = clock::now().monotonic;
+        tokio::time::sleep(bound).await;
+        // Where we were stopped ourselves, so was the supervisor.
+        let held_up = clock::now().monotonic.saturating_sub(begun) > bound + HELD_UP;
+        if done < handed && inbox.done() == done {
+            if !held_up {
+                return;
+            }
+            inbox.look_again();
+        }
+    }
+}
