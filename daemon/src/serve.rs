@@ -33,7 +33,7 @@ use crate::{
     serving::{self, Ended, Served},
     spawning::{self, Jobs, Shared},
     succession::Succession,
-    supervisor::{self, Adopted, Found, Inbox, Message, Parts, Supervisor, Tracking},
+    supervisor::{self, Adopted, Callers, Found, Inbox, Message, Parts, Supervisor, Tracking},
 };
 
 /// How long the processes that an Exec's main process leaves behind may take to end after SIGTERM
@@ -239,7 +239,9 @@ fn shared(
     }
 }
 
-fn start_supervisor(supervisor: Supervisor) -> Result<std::thread::JoinHandle<()>, BeginError> {
+fn start_supervisor(
+    supervisor: Supervisor,
+) -> Result<std::thread::JoinHandle<Callers>, BeginError> {
     std::thread::Builder::new()
         .name("supervisor".to_owned())
         .spawn(move || supervisor.run())

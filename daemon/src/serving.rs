@@ -1,7 +1,7 @@
 //! Serving: the doors on the main thread, until everything has ended or something goes wrong, and what the keeper is told
 //! of it.
 
-use std::{os::fd::AsFd, sync::Arc, time::Duration};
+use std::{os::fd::AsFd, sync::Arc, thread::JoinHandle, time::Duration};
 
 use keeper::{
     channel::{Channel, Patience},
@@ -15,14 +15,11 @@ use crate::{
     scheduling::boot::{self, Boot},
     serve::{BeginError, when},
     succession::{Departure, Succession},
-    supervisor::{Inbox, Message},
+    supervisor::{Callers, Inbox, Message},
 };
 
 /// How long calls that are being answered may take to reach their clients when everything has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-
-/// The same where another daemon takes over: whoever is cut off asks again there, and all that is to be told is that.
-const LAST_REFUSALS: Duration = Duration::from_millis(100);
 
 /// A wake-up that is this late tells that we were held up ourselves.
 const HELD_UP: Duration = Duration::from_secs(1);
@@ -57,7 +54,7 @@ pub(crate) fn serve(
     served: Served,
     keeper: &Channel,
     all_ended: &Arc<tokio::sync::Notify>,
-    supervisor: std::thread::JoinHandle<()>,
+    supervisor: JoinHandle<Callers>,
 ) -> Result<Ended, BeginError> {
     // One thread: a call is answered where it is read, without a hand-over. What waits for a disk is read
     // by blocking threads.
@@ -68,9 +65,12 @@ pub(crate) fn serve(
         .map_err(when("starting tokio"))?;
     let supervisor_ended = Arc::new(tokio::sync::Notify::new());
     let tell = Arc::clone(&supervisor_ended);
+    // Whoever still waits for an answer is let go with the runtime: see below.
+    let (keep, _kept) = std::sync::mpsc::sync_channel(1);
     runtime.handle().spawn_blocking(move || {
-        drop(supervisor.join());
+        let callers = supervisor.join();
         tell.notify_one();
+        drop(keep.send(callers));
     });
     let outcome = runtime.block_on(async {
         let (closing, closed) = tokio::sync::watch::channel(false);
@@ -83,14 +83,16 @@ pub(crate) fn serve(
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
         let succession = Arc::clone(&door.succession);
         tokio::spawn(boot::boot(door, boot));
-        let (ended, bound) = tokio::select! {
-            () = all_ended.notified() => (Ended::All, LAST_ANSWERS),
+        tokio::select! {
+            () = all_ended.notified() => {}
             turn = turn(&mut news, keeper, &succession) => match turn {
                 Turn::Failed(why) => return Err(failed(why)),
                 Turn::Leave(departure) => {
                     leave(&departure, keeper, &inbox)?;
                     supervisor_ended.notified().await;
-                    (Ended::Ourselves, LAST_REFUSALS)
+                    // As in a crash: connections break, in the middle of calls, and clients go on with the next
+                    // daemon where they stood. An orderly end would tell them that there is nothing to go on with.
+                    return Ok(Ended::Ourselves);
                 }
             },
             () = hang(&inbox, answer_timeout) => {
@@ -103,13 +105,13 @@ pub(crate) fn serve(
                 let why = failed_already(&mut news);
                 return Err(failed(why.unwrap_or_else(|| "the supervisor thread ended".to_owned())));
             }
-        };
+        }
         closing.send(true).ok();
         // Calls get their last answers; whoever does not take them in time goes without.
-        if let Ok(Ok(Err(why))) = tokio::time::timeout(bound, server).await {
+        if let Ok(Ok(Err(why))) = tokio::time::timeout(LAST_ANSWERS, server).await {
             tracing::error!(%why, "the server ended with an error");
         }
-        Ok(ended)
+        Ok(Ended::All)
     });
     runtime.shutdown_timeout(Duration::ZERO);
     outcome

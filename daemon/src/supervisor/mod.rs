@@ -102,7 +102,7 @@ pub(crate) struct Supervisor {
     looked_for: HashSet<RunId>,
     /// When that was last looked at, on the monotonic clock.
     last_look: Duration,
-    callers: HashMap<Ticket, Caller>,
+    callers: Callers,
     tracking: Tracking,
     epoll: Epoll,
     inbox: inbox::Receiver,
@@ -127,6 +127,9 @@ pub(crate) struct Supervisor {
     /// Empty between steps; kept for its room.
     actions: Vec<Action>,
 }
+
+/// Who waits for an answer.
+pub(crate) type Callers = HashMap<Ticket, Caller>;
 
 /// What a supervisor needs.
 pub(crate) struct Parts {
@@ -191,8 +194,8 @@ impl Supervisor {
         })
     }
 
-    /// Supervises until the keeper is gone, or another daemon is to take over.
-    pub(crate) fn run(mut self) {
+    /// Supervises until the keeper is gone, or another daemon is to take over; whose calls are still open then.
+    pub(crate) fn run(mut self) -> Callers {
         while !self.leaving {
             let mut events = [EpollEvent::empty(); 64];
             let ready = match self.epoll.wait(&mut events, self.timeout()) {
@@ -200,7 +203,7 @@ impl Supervisor {
                 Err(Errno::EINTR) => continue,
                 Err(why) => {
                     tracing::error!(%why, "the supervisor cannot wait; the keeper starts the next daemon");
-                    return;
+                    return self.callers;
                 }
             };
             let ready = events.get(..ready).unwrap_or_default();
@@ -216,7 +219,7 @@ impl Supervisor {
                     KEEPER if self.take_keeper() => {}
                     KEEPER => {
                         tracing::error!("the keeper is gone, and so are the runs' exits; ending");
-                        return;
+                        return self.callers;
                     }
                     number => self.take_watched(number),
                 }
@@ -226,6 +229,7 @@ impl Supervisor {
             }
             self.look_again();
         }
+        self.callers
     }
 
     /// Looks, but not all the time, which of the runs are empty that nothing tells of.

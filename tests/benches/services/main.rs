@@ -1,9 +1,10 @@
 //! What services cost, each against a bare loop of the same in the same run: a thousand started and stopped, their
-//! memory, the time from a death to the successor, and one among ten thousand.
+//! memory, the time from a death to the successor, one among ten thousand, and the daemon's own death among a thousand.
 //!
-//! Parts to be run are arguments (`crowd`, `successor`, `known`; all by default). Fails where a bound is passed.
+//! Parts to be run are arguments (`crowd`, `successor`, `known`, `death`; all by default). Fails where a bound is passed.
 
 mod crowd;
+mod death;
 mod known;
 mod successor;
 
@@ -15,8 +16,12 @@ type Part = (&'static str, fn() -> bool);
 fn main() -> ExitCode {
     // cargo adds `--bench`.
     let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [Part; 3] =
-        [("crowd", crowd::run), ("successor", successor::run), ("known", known::run)];
+    let parts: [Part; 4] = [
+        ("crowd", crowd::run),
+        ("successor", successor::run),
+        ("known", known::run),
+        ("death", death::run),
+    ];
     let mut fine = true;
     for (name, run) in parts {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

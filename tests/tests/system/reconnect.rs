@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         starting_goes_on_over_a_killed_daemon,
         what_has_begun_is_ordered_once,
         a_client_gives_up_in_its_time,
+        nobody_notices_that_the_daemon_is_replaced,
     ]
 }
 
@@ -71,7 +72,7 @@ fn following_the_daemons_own_log_repeats_and_misses_nothing() {
     });
 }
 
-/// `aer watch` tells every change once, and the gap between two daemons.
+/// `aer watch` tells every change once, whichever daemon makes it.
 fn watching_goes_on_over_killed_daemons() {
     Daemon::with(quick(), |daemon| {
         let watcher = daemon.start_aer(&["watch"]);
@@ -243,5 +244,37 @@ fn a_client_gives_up_in_its_time() {
             daemon.answer(argv(&["/bin/true"])).exit.unwrap().cause,
             Some(Cause::Code(0))
         ));
+    });
+}
+
+/// `aer daemon restart` is no end of anything: a follower, a watcher, who waits and a run of Exec go on.
+fn nobody_notices_that_the_daemon_is_replaced() {
+    Daemon::with(Options::default(), |daemon| {
+        let (mut say, mut go) = (Fifo::make(daemon.path(), "say"), Fifo::make(daemon.path(), "go"));
+        let words = ["line", "one", "await", say.path(), "line", "two", "pause"];
+        let up = daemon.up(rpc::named("web", daemon.probe(&words)));
+        let follower = daemon.start_aer(&["logs", "-f", "web"]);
+        follower.wait_for_output("one");
+        let waiter = daemon.start_aer(&["wait", "web"]);
+        let script = format!("echo before; read x < {}; echo after; exit 7", go.path());
+        let caller = daemon.start_aer(&["exec", "--", "/bin/sh", "-c", &script]);
+        caller.wait_for_output("before");
+        for _ in 0..2 {
+            let restarted = daemon.aer(&["daemon", "restart"]);
+            assert!(restarted.status.success(), "{}", restarted.err());
+        }
+        assert_eq!(daemon.unit("web").pid, up.pid);
+        say.release();
+        go.release();
+        follower.wait_for_output("two");
+        let called = caller.finish();
+        assert_eq!((called.out(), called.err()), ("before\nafter\n".into(), String::new()));
+        assert_eq!(called.status.code(), Some(7));
+        drop(daemon.aer(&["stop", "web"]));
+        let waited = waiter.finish();
+        assert!(waited.out().contains("web ended by"), "{}{}", waited.out(), waited.err());
+        follower.signal(Signal::SIGTERM);
+        let followed = follower.finish();
+        assert_eq!((followed.out(), followed.err()), ("one\ntwo\n".into(), String::new()));
     });
 }
