@@ -3,7 +3,10 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, Write as _},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     time::Duration,
 };
 
@@ -27,12 +30,36 @@ const STDERR_DEPTH: usize = 1024;
 const TOGETHER: Duration = Duration::from_millis(1);
 /// Room for most lines, in bytes.
 const LINE: usize = 256;
+/// How long the last lines may take to be printed when the daemon ends.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// Who prints to standard error.
+static PRINTER: OnceLock<SyncSender<Said>> = OnceLock::new();
+
+/// What the printer is told.
+enum Said {
+    /// To print this.
+    Line(String),
+    /// To say when all before it is printed.
+    Printed(SyncSender<()>),
+}
+
+/// Waits until what was logged is printed, as far as somebody takes it: nobody prints any more when we have ended.
+pub(crate) fn print_the_last() {
+    let (printed, told) = sync_channel(1);
+    if let Some(printer) = PRINTER.get()
+        && printer.try_send(Said::Printed(printed)).is_ok()
+    {
+        told.recv_timeout(LAST_LINES).ok();
+    }
+}
 
 /// Starts logging: to standard error by this filter, to the store down to trace for our own code.
 pub(crate) fn start(filter: &str, store: LogStore, instance: RunId) -> io::Result<()> {
     let (sender, receiver) = sync_channel(STDERR_DEPTH);
     std::thread::Builder::new().name("stderr".to_owned()).spawn(move || print(&receiver))?;
     let printed = printed(filter)?;
+    PRINTER.get_or_init(|| sender.clone());
     // What the libraries trace tells of the very streams that the log is read by: it would feed itself.
     let stored = Targets::new()
         .with_default(LevelFilter::INFO)
@@ -56,7 +83,7 @@ fn printed(filter: &str) -> io::Result<Targets> {
 struct Log {
     printed: Targets,
     stored: Targets,
-    stderr: SyncSender<String>,
+    stderr: SyncSender<Said>,
     store: LogStore,
     /// This daemon, as the store tells instances apart.
     instance: RunId,
@@ -84,23 +111,32 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         }
         if printed {
             // Full: whoever reads is not reading. The store has it.
-            drop(self.stderr.try_send(line));
+            drop(self.stderr.try_send(Said::Line(line)));
         }
     }
 }
 
 /// Writes lines that come together at once: to be woken for each would cost whoever logs as much as to format it.
 #[expect(clippy::disallowed_methods, reason = "a pause after a line, not a wait for anything")]
-fn print(lines: &Receiver<String>) {
+fn print(said: &Receiver<Said>) {
     let mut text = String::new();
-    while let Ok(first) = lines.recv() {
+    while let Ok(first) = said.recv() {
         std::thread::sleep(TOGETHER);
+        let mut waiting = Vec::new();
         text.clear();
-        for line in std::iter::once(first).chain(lines.try_iter().take(STDERR_DEPTH)) {
-            text.push_str("auraed-core: ");
-            text.push_str(&line);
+        for said in std::iter::once(first).chain(said.try_iter().take(STDERR_DEPTH)) {
+            match said {
+                Said::Line(line) => {
+                    text.push_str("auraed-core: ");
+                    text.push_str(&line);
+                }
+                Said::Printed(told) => waiting.push(told),
+            }
         }
         drop(io::stderr().lock().write_all(text.as_bytes()));
+        for told in waiting {
+            told.try_send(()).ok();
+        }
     }
 }
 

@@ -103,6 +103,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
         let failing = ToKeeper::Failing { why: why.to_string() };
         drop(keeper.send(&failing.encode(), &[], Patience::Wait));
     }
+    daemon_log::print_the_last();
     outcome
 }
 
