@@ -1,6 +1,6 @@
 //! The daemon from its beginning to its end: take over, build, run, drain.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, path::Path, sync::Arc, time::Duration};
 
 use keeper::{
     channel::{Channel, Patience},
@@ -197,11 +197,11 @@ fn open_ledger(
 
 /// Removes what is left of runs that the keeper does not know.
 fn sweep(door: &doors::Core, configuration: &Configuration, inherited: &[InheritedRun]) {
-    let keep: Vec<RunId> = inherited.iter().map(|run| run.run).collect();
+    let keep: HashSet<RunId> = inherited.iter().map(|run| run.run).collect();
     if let Some(cgroups) = &door.cgroups {
         cgroups.sweep(&keep);
     }
-    runfile::sweep(&configuration.runtime_dir.join("runs"), &keep.into_iter().collect());
+    runfile::sweep(&configuration.runtime_dir.join("runs"), &keep);
 }
 
 /// Goes on with what earlier daemons left; what is known then of a boot.

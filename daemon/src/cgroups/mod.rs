@@ -22,6 +22,7 @@ mod tests;
 mod usage;
 
 use std::{
+    collections::HashSet,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -198,7 +199,7 @@ impl Cgroups {
     }
 
     /// Ends and removes cgroups of runs that no keeper remembers: of an instance that was killed.
-    pub(crate) fn sweep(&self, keep: &[RunId]) {
+    pub(crate) fn sweep(&self, keep: &HashSet<RunId>) {
         let kept = |run: &Path| {
             let id = run.file_name().and_then(|name| name.to_str()).and_then(|id| id.parse().ok());
             id.is_some_and(|id| keep.contains(&id))

@@ -1,6 +1,7 @@
 //! Decisions on made-up trees; deeds on the machine's own, where we may make cgroups at its root.
 
 use std::{
+    collections::HashSet,
     ffi::CString,
     fs::File,
     os::fd::OwnedFd,
@@ -438,7 +439,7 @@ fn what_an_earlier_daemon_made_is_found_counted_and_removed() {
     let cgroup = machine.cgroups.of_inherited_run(adopted.whose());
     assert_eq!(cgroup.account().out_of_memory, Some(false));
     cgroup.remove();
-    machine.cgroups.sweep(&[kept.run]);
+    machine.cgroups.sweep(&HashSet::from([kept.run]));
     let exist = |execution: &Made| {
         let own = machine.cgroups.of_run(execution.whose()).path().to_owned();
         let legacy = machine.legacy_folders(execution.run);
@@ -451,7 +452,7 @@ fn what_an_earlier_daemon_made_is_found_counted_and_removed() {
     let living = made();
     let child =
         spawn(&machine.cgroups.of_limited_run(living.whose(), &limits), &["/bin/sleep", "1000"]);
-    machine.cgroups.sweep(&[]);
+    machine.cgroups.sweep(&HashSet::new());
     assert_eq!((exist(&kept), exist(&living)), (0, 0));
     let status = child.pidfd.reap().unwrap();
     assert_eq!(status, WaitStatus::Signaled(child.pid, Signal::SIGKILL, false));
