@@ -111,7 +111,8 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
     let (herald, news) = news::channel();
     news::watch_for_panics(herald.clone());
     carry_ballast();
-    let (inbox, receiver) = supervisor::inbox().map_err(when("making the queue"))?;
+    let bound = handover.configuration.answer_timeout;
+    let (inbox, receiver) = supervisor::inbox(bound).map_err(when("making the queue"))?;
     let (logs, instance) = begin_log(&handover, &inbox)?;
     let schedule = open_schedule(&handover.configuration)?;
     let upgrades = handover.upgrades.clone();
@@ -158,11 +159,11 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
     };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
     let boot = adopt(&mut supervisor, &configuration, (inherited, keeper), &spawners)?;
-    spawning::start(&shared, &jobs, spawners).map_err(when("starting a spawner thread"))?;
+    spawning::start(&shared, &jobs, (spawners, serving))
+        .map_err(when("starting a spawner thread"))?;
     let supervisor = start_supervisor(supervisor)?;
-    let answer_timeout = configuration.answer_timeout;
     let logs = door.logs.clone();
-    let served = Served { listener: handover.listener, door, boot, news, answer_timeout };
+    let served = Served { listener: handover.listener, door, boot, news };
     // Where something has failed, what is under way is the next daemon's, as after any death.
     let ended = serving::serve(served, serving, &all_ended, supervisor)?;
     drain(ended, (&jobs, &logs, &configuration.runtime_dir), serving);

@@ -10,7 +10,7 @@ use keeper::{
 use tokio::sync::mpsc;
 
 use crate::{
-    clock, doors,
+    doors::{self, grpc::Connections},
     news::News,
     scheduling::boot::{self, Boot},
     serve::{BeginError, when},
@@ -21,9 +21,6 @@ use crate::{
 /// How long calls that are being answered may take to reach their clients when everything has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// A wake-up that is this late tells that we were held up ourselves.
-const HELD_UP: Duration = Duration::from_secs(1);
-
 /// What is served, and what begins as soon as it is.
 pub(crate) struct Served {
     pub(crate) listener: std::os::unix::net::UnixListener,
@@ -31,8 +28,6 @@ pub(crate) struct Served {
     pub(crate) boot: Boot,
     /// What the other threads say.
     pub(crate) news: mpsc::Receiver<News>,
-    /// How long the supervisor may leave an order lying before it counts as hung.
-    pub(crate) answer_timeout: Duration,
 }
 
 /// Why there is nothing more to serve.
@@ -74,10 +69,11 @@ pub(crate) fn serve(
     });
     let outcome = runtime.block_on(async {
         let (closing, closed) = tokio::sync::watch::channel(false);
-        let Served { listener, door, boot, mut news, answer_timeout } = served;
+        let Served { listener, door, boot, mut news } = served;
         let inbox = door.inbox.clone();
-        let server =
-            doors::grpc::serve(listener, door.clone(), closed).map_err(when("serving gRPC"))?;
+        let open = Connections::default();
+        let server = doors::grpc::serve(listener, door.clone(), closed, open.clone())
+            .map_err(when("serving gRPC"))?;
         let server = tokio::spawn(server);
         tell_keeper(keeper, &ToKeeper::Serving)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
@@ -95,9 +91,11 @@ pub(crate) fn serve(
                     return Ok(Ended::Ourselves);
                 }
             },
-            () = hang(&inbox, answer_timeout) => {
+            () = tell_of_closed(&open, keeper) => {}
+            () = inbox.stalled() => {
+                let bound = inbox.bound();
                 return Err(failed(format!(
-                    "the supervisor hangs: it has left an order lying for {answer_timeout:?}"
+                    "the supervisor hangs: it has left an order lying for {bound:?}"
                 )));
             }
             () = supervisor_ended.notified() => {
@@ -145,6 +143,16 @@ async fn turn(news: &mut mpsc::Receiver<News>, keeper: &Channel, succession: &Su
     std::future::pending().await
 }
 
+/// Tells the keeper whenever no connection is open any more; never ends. Where there is no room it goes without, and asks
+/// us once more than it had to.
+async fn tell_of_closed(open: &Connections, keeper: &Channel) {
+    loop {
+        let at = open.all_closed().await;
+        let message = ToKeeper::Disconnected { at };
+        drop(keeper.send(&message.encode(), &[], Patience::Now));
+    }
+}
+
 /// Takes leave: the keeper starts the next daemon when we are gone, however we go from here on. The supervisor leaves
 /// everything as it is, so that the runs of calls that are cut off go on.
 fn leave(departure: &Departure, keeper: &Channel, inbox: &Inbox) -> Result<(), BeginError> {
@@ -173,22 +181,4 @@ fn failed_already(news: &mut mpsc::Receiver<News>) -> Option<String> {
         }
     }
     None
-}
-
-/// Returns when the supervisor has left something lying for so long. The keeper sees only whether it hears the keeper;
-/// here it is seen whether it hears the doors. Woken by what is handed in: an idle daemon sleeps.
-async fn hang(inbox: &Inbox, bound: Duration) {
-    loop {
-        let (handed, done) = inbox.handed_in().await;
-        let begun = clock::now().monotonic;
-        tokio::time::sleep(bound).await;
-        // Where we were stopped ourselves, so was the supervisor.
-        let held_up = clock::now().monotonic.saturating_sub(begun) > bound + HELD_UP;
-        if done < handed && inbox.done() == done {
-            if !held_up {
-                return;
-            }
-            inbox.look_again();
-        }
-    }
 }

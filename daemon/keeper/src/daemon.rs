@@ -55,6 +55,8 @@ pub(crate) struct Daemon {
     pub(crate) outbox: VecDeque<Outgoing>,
     pub(crate) tell_orphans: bool,
     pub(crate) orphans_told: bool,
+    /// It said that its spawner threads' channels are worth reading.
+    pub(crate) queued: bool,
     /// It said that everything has ended.
     pub(crate) stopped: bool,
     /// It closed its channel: nothing more is to be heard of it but its end.
@@ -98,6 +100,7 @@ impl Daemon {
             outbox: VecDeque::new(),
             tell_orphans: false,
             orphans_told: false,
+            queued: false,
             stopped: false,
             gone: false,
             owed: Owed::new(bounds, born),

@@ -80,6 +80,8 @@ impl Keeper {
             }
             (None, None) => {}
         }
+        // Before it is reaped: somebody waits for the end, and nobody for the reaping.
+        self.flush();
         self.runs.forget_pid(pid);
         process::reap(pid);
         true

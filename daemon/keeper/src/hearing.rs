@@ -11,7 +11,7 @@ use keeper::{
 use crate::{
     daemon::{Breach, Daemon, Leaving, Outgoing, Stage, next, unless_gone},
     keep::{Keeper, RESERVED_DESCRIPTORS},
-    process::clock,
+    process::{self, clock},
     program::Program,
 };
 
@@ -35,8 +35,10 @@ impl Keeper {
         let (control, spawners) = ready.split_first().unwrap_or((&true, &[]));
         let adopted = *control && self.take_control(daemon)?;
         let mut known = false;
-        for (index, _) in spawners.iter().enumerate().filter(|(_, ready)| **ready) {
-            known |= self.take_spawner(daemon, index)?;
+        if std::mem::take(&mut daemon.queued) || spawners.contains(&true) {
+            for index in 0..daemon.spawners.len() {
+                known |= self.take_spawner(daemon, index)?;
+            }
         }
         Ok(adopted | (known && self.unattributed))
     }
@@ -65,6 +67,8 @@ impl Keeper {
                         self.confirm(daemon);
                     }
                 }
+                ToKeeper::Queued => daemon.queued = true,
+                ToKeeper::Disconnected { at } => daemon.owed.disconnected(process::moment(at)),
                 ToKeeper::Failing { why } => {
                     daemon.owed.leaves(clock(), self.settings.answer_timeout);
                     daemon.why.get_or_insert(why);
@@ -118,6 +122,8 @@ impl Keeper {
                 | ToKeeper::Stopped
                 | ToKeeper::Heard { .. }
                 | ToKeeper::Probed { .. }
+                | ToKeeper::Queued
+                | ToKeeper::Disconnected { .. }
                 | ToKeeper::Failing { .. }
                 | ToKeeper::Replace { .. } => return Err(Breach::Channel),
             }

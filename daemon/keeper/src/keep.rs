@@ -50,7 +50,7 @@ pub(crate) const RESERVED_DESCRIPTORS: u64 = 512;
 /// What poll found.
 struct Ready {
     signals: bool,
-    /// The control channel, then the spawner threads' channels.
+    /// The control channel, then the spawner threads' channels, where they are waited for.
     messages: Vec<bool>,
     connection: bool,
 }
@@ -167,6 +167,12 @@ impl Keeper {
                 }
             }
             let ready = self.wait()?;
+            // Before the messages: one of these may be the word that it is closed again.
+            if ready.connection
+                && let Some(daemon) = &mut self.daemon
+            {
+                daemon.owed.connection(clock());
+            }
             let child_ended = ready.signals && self.take_signals();
             let told = self.take_messages(&ready.messages);
             // A message may be the word that an exit waited for.
@@ -177,11 +183,7 @@ impl Keeper {
                 self.overflow.look(clock(), &self.runs);
             }
             self.flush();
-            if ready.connection
-                && let Some(daemon) = &mut self.daemon
-            {
-                daemon.owed.connection(clock());
-            }
+            self.runs.close_released();
             self.collect();
             if let (Some(bound), Some(daemon)) = (self.stopping, &self.daemon)
                 && clock() >= bound
@@ -207,9 +209,10 @@ impl Keeper {
             wanted.set(PollFlags::POLLOUT, !daemon.outbox.is_empty());
             if !daemon.gone {
                 sources.push(PollFd::new(daemon.control.as_fd(), wanted));
-                for spawner in &daemon.spawners {
-                    sources.push(PollFd::new(spawner.as_fd(), PollFlags::POLLIN));
-                }
+                // What a spawner thread says wakes us only where a zombie waits for it: it is read when we are
+                // awake for something, and a start or an end that we need not follow costs no wake-up.
+                let awaited = daemon.spawners.iter().filter(|_| self.unattributed);
+                sources.extend(awaited.map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
             }
             listens = self.stopping.is_none() && daemon.owed.wants_connections();
             if listens {

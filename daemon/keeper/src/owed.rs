@@ -3,8 +3,8 @@
 //!
 //! - What the keeper said on the control channel is owed an answer within the bound. Every answer that comes begins the
 //!   time anew, so that a slow daemon lives as long as it gets on.
-//! - A connection makes the keeper ask (a probe) after half of the bound, and that is owed an answer within the other
-//!   half.
+//! - A connection makes the keeper ask (a probe) after half of the bound, unless it is closed by then, and that is owed
+//!   an answer within the other half.
 //! - Until it serves, a daemon owes that, within a bound of its own.
 //!
 //! A keeper that was held up itself (stopped, frozen, starved) does not blame the daemon, which may have been so too: it
@@ -36,8 +36,8 @@ pub(crate) struct Owed {
     /// By when it has to serve, until it does; or to be gone, where it leaves.
     serving: Option<Instant>,
     leaving: bool,
-    /// When it is asked about a connection.
-    look: Option<Instant>,
+    /// When it is asked about a connection, and when that came.
+    look: Option<(Instant, Instant)>,
     /// The probe under way, and by when its answer has to come.
     probe: Option<(u32, Instant)>,
     probes: u32,
@@ -102,7 +102,12 @@ impl Owed {
 
     /// A connection waits.
     pub(crate) fn connection(&mut self, now: Instant) {
-        self.look.get_or_insert(now + self.bounds.answer / 2);
+        self.look.get_or_insert((now + self.bounds.answer / 2, now));
+    }
+
+    /// No connection was open at that time: whoever connected before it waits for nothing any more.
+    pub(crate) fn disconnected(&mut self, at: Instant) {
+        self.look = self.look.filter(|(_, came)| *came > at);
     }
 
     /// Begins a probe, and gives its number.
@@ -141,7 +146,10 @@ impl Owed {
     /// The next moment at which something is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let probe = self.probe.map(|(_, at)| at);
-        [self.answer, self.serving, self.look, probe].into_iter().flatten().min()
+        [self.answer, self.serving, self.look.map(|(due, _)| due), probe]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What is due.
@@ -169,7 +177,7 @@ impl Owed {
         let Bounds { answer, beginning } = self.bounds;
         self.answer = self.answer.map(|_| now + answer);
         self.serving = self.serving.map(|_| now + beginning);
-        self.look = self.look.map(|_| now + answer / 2);
+        self.look = self.look.map(|(_, came)| (now + answer / 2, came));
         self.probe = self.probe.map(|(number, _)| (number, now + answer / 2));
     }
 }
@@ -233,6 +241,19 @@ mod tests {
         assert!(owed.probed(number));
         assert!(owed.wants_connections());
         assert_eq!(owed.due(now + seconds(11)), Due::Nothing);
+    }
+
+    #[test]
+    fn a_connection_that_is_closed_is_not_asked_about() {
+        let now = clock();
+        let mut owed = serving(now);
+        owed.connection(now);
+        owed.disconnected(now + seconds(1));
+        assert_eq!(owed.deadline(), None);
+        // One that came after the word was given is.
+        owed.connection(now + seconds(2));
+        owed.disconnected(now + seconds(1));
+        assert_eq!(owed.due(now + seconds(7)), Due::Look);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use keeper::protocol::{Exit, How};
@@ -195,6 +195,19 @@ fn microseconds(time: libc::timeval) -> u64 {
 #[expect(clippy::disallowed_methods, reason = "the keeper's only monotonic clock")]
 pub(crate) fn clock() -> Instant {
     Instant::now()
+}
+
+/// The moment of a number of nanoseconds of CLOCK_MONOTONIC, as others count; one to come is now.
+pub(crate) fn moment(nanoseconds: u64) -> Instant {
+    // In this order: what the reading takes makes it earlier, never later.
+    let now = clock();
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live, exclusively borrowed value of the type that clock_gettime(2) names.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let part = |value: libc::c_long| u64::try_from(value).unwrap_or(0);
+    let since = part(time.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(time.tv_nsec));
+    let ago = Duration::from_nanos(since.saturating_sub(nanoseconds));
+    now.checked_sub(ago).unwrap_or(now)
 }
 
 /// The moment, in nanoseconds since 1970.

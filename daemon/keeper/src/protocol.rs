@@ -17,12 +17,14 @@
 //!
 //! What the keeper says after [`ToDaemon::Ready`] is answered: the supervisor says [`ToKeeper::Heard`] when it has
 //! dealt with what it took, and [`ToDaemon::Probe`] goes through all the threads that serve and comes back as
-//! [`ToKeeper::Probed`]. A daemon that owes an answer for too long is ended. Nothing is asked of an idle one.
+//! [`ToKeeper::Probed`]. A daemon that owes an answer for too long is ended. Nothing is asked of an idle one, and where
+//! the last connection is closed again ([`ToKeeper::Disconnected`]) nobody waits for anything.
 //!
 //! On a spawner channel, without an answer: [`ToKeeper::Spawning`] with the run's descriptors, sent before
 //! the process is made; then [`ToKeeper::Spawned`] or [`ToKeeper::NotSpawned`]; in the end
-//! [`ToKeeper::Release`]. What is sent is in the keeper's socket, and the keeper reads it also when the
-//! daemon is dead by then. While a spawn is open the keeper takes no unknown zombie for an orphan. Where
+//! [`ToKeeper::Release`]. What is sent is in the keeper's socket, and nothing wakes the keeper for it: it reads these
+//! channels before it takes a process for an orphan, when the daemon says [`ToKeeper::Queued`], and when the daemon has
+//! died. While a spawn is open the keeper takes no unknown zombie for an orphan. Where
 //! it cannot hold the descriptors, [`ToDaemon::Refused`] comes on the control channel, and the daemon
 //! ends the run.
 
@@ -137,6 +139,13 @@ pub enum ToKeeper {
     Probed {
         /// Which.
         number: u32,
+    },
+    /// The spawner threads have said something that you need not know yet, unless a process ends: take it when it suits.
+    Queued,
+    /// No connection is open any more.
+    Disconnected {
+        /// When the last one was closed: nanoseconds of CLOCK_MONOTONIC.
+        at: u64,
     },
     /// I cannot go on, and am about to exit.
     Failing {
@@ -275,6 +284,8 @@ impl ToKeeper {
             Self::Heard { messages } => Writer::kind(9).u64(*messages),
             Self::Probed { number } => Writer::kind(10).u32(*number),
             Self::Failing { why } => Writer::kind(11).bytes(why.as_bytes()),
+            Self::Queued => Writer::kind(13),
+            Self::Disconnected { at } => Writer::kind(14).u64(*at),
             Self::Replace { by, paths, names } => {
                 Writer::kind(12).bytes(by.as_bytes()).names(paths).names(names)
             }
@@ -308,6 +319,8 @@ impl ToKeeper {
                 paths: reader.names()?,
                 names: reader.names()?,
             },
+            13 => Self::Queued,
+            14 => Self::Disconnected { at: reader.u64()? },
             kind => return Err(Malformed::Kind(kind)),
         };
         reader.end(message)

@@ -29,6 +29,8 @@ pub(crate) struct Runs {
     /// Children that failed on their way to the program: to be reaped without a word.
     failed: HashSet<i32>,
     held: usize,
+    /// Descriptors of released runs, to be closed when nobody waits for what we are about.
+    released: Vec<(String, OwnedFd)>,
 }
 
 impl Runs {
@@ -92,10 +94,16 @@ impl Runs {
         self.failed.contains(&pid)
     }
 
-    /// Drops a run and closes what was held for it.
+    /// Closes what was held for runs that have been dropped.
+    pub(crate) fn close_released(&mut self) {
+        self.released.clear();
+    }
+
+    /// Drops a run; what was held for it is closed by [`Runs::close_released`].
     pub(crate) fn release(&mut self, run: &Run) {
-        if let Some(entry) = self.entries.remove(run) {
+        if let Some(mut entry) = self.entries.remove(run) {
             self.held = self.held.saturating_sub(entry.descriptors.len());
+            self.released.append(&mut entry.descriptors);
             if self.by_pid.get(&entry.pid) == Some(run) {
                 self.by_pid.remove(&entry.pid);
             }

@@ -25,6 +25,9 @@ use crate::{
     supervisor::{Caller, Inbox, Message, Tracking},
 };
 
+/// A wake-up that is this late tells that we were held up ourselves.
+const HELD_UP: Duration = Duration::from_secs(1);
+
 /// What a door gets of the daemon.
 #[derive(Clone)]
 pub(crate) struct Core {
@@ -75,6 +78,8 @@ pub(crate) struct Call {
     answers: mpsc::Receiver<Answer>,
     inbox: Inbox,
     open: bool,
+    /// How much the supervisor had dealt with before this, until it is known to get on.
+    before: Option<u64>,
 }
 
 /// Why there is no answer.
@@ -154,8 +159,9 @@ impl Core {
         crate::faults::point("doors");
         // Two: the most that a call gets.
         let (sender, answers) = mpsc::channel(2);
+        let before = self.inbox.done();
         let ticket = self.inbox.order(command, Caller { answers: sender, hears_start })?;
-        Ok(Call { ticket, answers, inbox: self.inbox.clone(), open: true })
+        Ok(Call { ticket, answers, inbox: self.inbox.clone(), open: true, before: Some(before) })
     }
 
     /// Hands an order in that has one answer, and waits for it.
@@ -242,13 +248,37 @@ impl Call {
     }
 
     async fn next(&mut self) -> Result<Answer, Unanswered> {
-        let answer = self.answers.recv().await;
+        let answer = self.answer().await;
         self.open = matches!(answer, Some(Answer::Started { .. }));
         match answer {
             Some(Answer::Refused(refusal)) => Err(refusal.into()),
             Some(answer) => Ok(answer),
             None => Err(Unanswered::Ending),
         }
+    }
+}
+
+impl Call {
+    /// The next answer. As long as it is not known that the supervisor takes orders at all, that is looked at, too: the
+    /// timer is gone with the call, so that nothing wakes a daemon that has nothing to do.
+    async fn answer(&mut self) -> Option<Answer> {
+        while let Some(before) = self.before {
+            let bound = self.inbox.bound();
+            let begun = clock::now().monotonic;
+            if let Ok(answer) = tokio::time::timeout(bound, self.answers.recv()).await {
+                self.before = None;
+                return answer;
+            }
+            // Where we were stopped ourselves, so was the supervisor.
+            let held_up = clock::now().monotonic.saturating_sub(begun) > bound + HELD_UP;
+            if self.inbox.done() != before {
+                self.before = None;
+            } else if !held_up {
+                self.inbox.stalls();
+                self.before = None;
+            }
+        }
+        self.answers.recv().await
     }
 }
 

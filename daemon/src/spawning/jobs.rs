@@ -9,7 +9,7 @@ use std::{
 use units::{ExitRecord, Origin};
 
 use super::Work;
-use crate::cgroups::RunCgroup;
+use crate::{cgroups::RunCgroup, processes::Main};
 
 /// The threads that make processes. One more would not make more of them in the same time.
 pub(super) const USUAL_THREADS: usize = 2;
@@ -19,6 +19,9 @@ const MOST_THREADS: usize = 64;
 const STALL: Duration = Duration::from_millis(250);
 /// How long a thread beyond the usual ones waits for something to do.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// So many removals do not wait for starts any more, but take turns with them.
+const MOST_REMOVALS: usize = 64;
 
 /// What to do.
 pub(crate) enum Job {
@@ -39,6 +42,8 @@ pub(crate) enum Job {
         record: Arc<ExitRecord>,
         /// Where it lived.
         cgroup: Option<RunCgroup>,
+        /// What was held of it, to be closed when nobody waits for it.
+        held: Option<Main>,
     },
 }
 
@@ -70,7 +75,10 @@ struct Line {
 
 #[derive(Default)]
 struct Waiting {
-    jobs: VecDeque<Job>,
+    /// Somebody waits for these.
+    starts: VecDeque<Job>,
+    /// For these nobody does, so they come after.
+    removals: VecDeque<Job>,
     /// The threads that there are.
     threads: usize,
     /// How many of them are at work.
@@ -81,14 +89,39 @@ struct Waiting {
     watched: bool,
 }
 
+impl Waiting {
+    /// What is next: starts, but for removals of which there are too many.
+    fn next(&mut self) -> Option<Job> {
+        let removals_first = self.removals.len() >= MOST_REMOVALS && self.taken.is_multiple_of(2);
+        let (first, second) = match removals_first {
+            true => (&mut self.removals, &mut self.starts),
+            false => (&mut self.starts, &mut self.removals),
+        };
+        let job = first.pop_front().or_else(|| second.pop_front())?;
+        self.working += 1;
+        self.taken = self.taken.wrapping_add(1);
+        Some(job)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.starts.is_empty() && self.removals.is_empty()
+    }
+}
+
 impl Jobs {
     /// Adds one.
     pub(crate) fn push(&self, job: Job) {
         let mut waiting = self.lock();
-        waiting.jobs.push_back(job);
-        if waiting.working < waiting.threads {
+        match &job {
+            Job::Spawn { .. } => waiting.starts.push_back(job),
+            Job::Remove { .. } => waiting.removals.push_back(job),
+        }
+        let (idle, watched) = (waiting.working < waiting.threads, waiting.watched);
+        // Before anybody is woken: they want the lock at once.
+        drop(waiting);
+        if idle {
             self.0.news.notify_one();
-        } else if waiting.watched {
+        } else if !idle && watched {
             self.0.backlog.notify_one();
         }
     }
@@ -103,9 +136,7 @@ impl Jobs {
     pub(super) fn next(&self, within: Option<Duration>) -> Next {
         let mut waiting = self.lock();
         loop {
-            if let Some(job) = waiting.jobs.pop_front() {
-                waiting.working += 1;
-                waiting.taken = waiting.taken.wrapping_add(1);
+            if let Some(job) = waiting.next() {
                 return Next::Job(job);
             }
             let spare = waiting.threads > USUAL_THREADS;
@@ -116,7 +147,7 @@ impl Jobs {
             let wait = self.0.news.wait_timeout(waiting, patience);
             let (again, waited) = wait.unwrap_or_else(PoisonError::into_inner);
             waiting = again;
-            if waited.timed_out() && waiting.jobs.is_empty() {
+            if waited.timed_out() && waiting.is_empty() {
                 if within.is_some() || waiting.threads <= USUAL_THREADS {
                     return Next::Nothing;
                 }
@@ -132,28 +163,28 @@ impl Jobs {
         let mut waiting = self.lock();
         waiting.watched = true;
         let served =
-            |waiting: &mut Waiting| waiting.jobs.is_empty() || waiting.working < waiting.threads;
+            |waiting: &mut Waiting| waiting.is_empty() || waiting.working < waiting.threads;
         let wait = self.0.backlog.wait_while(waiting, served);
         waiting = wait.unwrap_or_else(PoisonError::into_inner);
         waiting.watched = false;
         let before = waiting.taken;
         let wait = self.0.backlog.wait_timeout(waiting, STALL);
         let (waiting, _) = wait.unwrap_or_else(PoisonError::into_inner);
-        waiting.taken == before && !waiting.jobs.is_empty() && waiting.threads < MOST_THREADS
+        waiting.taken == before && !waiting.is_empty() && waiting.threads < MOST_THREADS
     }
 
     /// The one that was taken is done.
     pub(super) fn done(&self) {
         let mut waiting = self.lock();
         waiting.working = waiting.working.saturating_sub(1);
-        if waiting.working == 0 && waiting.jobs.is_empty() {
+        if waiting.working == 0 && waiting.is_empty() {
             self.0.idle.notify_all();
         }
     }
 
     /// Waits until all is done, but no longer than this: what is left of runs must not outlive the daemon.
     pub(crate) fn await_done(&self, patience: Duration) {
-        let busy = |waiting: &mut Waiting| waiting.working > 0 || !waiting.jobs.is_empty();
+        let busy = |waiting: &mut Waiting| waiting.working > 0 || !waiting.is_empty();
         drop(self.0.idle.wait_timeout_while(self.lock(), patience, busy));
     }
 

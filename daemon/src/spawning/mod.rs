@@ -6,6 +6,7 @@
 
 mod failure;
 mod jobs;
+mod telling;
 mod work;
 
 use std::{
@@ -21,10 +22,7 @@ use std::{
     time::Duration,
 };
 
-use keeper::{
-    channel::{Channel, Patience},
-    protocol::ToKeeper,
-};
+use keeper::{channel::Channel, protocol::ToKeeper};
 use logs::{Attach, LogName, LogStore};
 use nix::errno::Errno;
 use spawn::{
@@ -46,8 +44,10 @@ use crate::{
     supervisor::{Inbox, Message},
 };
 use failure::{explain, failure, keeper_fails, nothing_made, pipes};
+use telling::Keeper;
 
-/// After so long without a job it is noted when processes began: most programs are over by then, and need it not.
+/// After so long without a job it is noted when processes began, and the keeper reads what it was told: most programs are
+/// over by then, and need neither.
 const QUIET: Duration = Duration::from_millis(20);
 /// So many are noted at once where there is no such time.
 const MOST_UNNOTED: usize = 64;
@@ -72,18 +72,22 @@ pub(crate) struct Shared {
 
 /// Starts the spawner threads, each with its channel to the keeper, and one that watches over them. They live as long as
 /// the daemon.
-pub(crate) fn start(shared: &Arc<Shared>, jobs: &Jobs, channels: Vec<Channel>) -> io::Result<()> {
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    jobs: &Jobs,
+    (channels, control): (Vec<Channel>, &Channel),
+) -> io::Result<()> {
     let (shared, jobs) = (Arc::clone(shared), jobs.clone());
-    let spare = channels.first().map(Channel::try_clone).transpose()?;
-    for channel in channels {
-        add(&shared, &jobs, channel)?;
+    let spare = channels.first().map(|channel| Keeper::new(channel, control)).transpose()?;
+    for channel in &channels {
+        add(&shared, &jobs, Keeper::new(channel, control)?)?;
     }
     let watch = move || {
         while let Some(spare) = &spare {
             // Four starts that hang must not hold up all others until they are given up.
             if jobs.await_stall() {
                 tracing::warn!("every spawner thread hangs in a start; one more is started");
-                let added = spare.try_clone().and_then(|channel| add(&shared, &jobs, channel));
+                let added = spare.another().and_then(|keeper| add(&shared, &jobs, keeper));
                 if let Err(why) = added {
                     tracing::error!(%why, "cannot start another spawner thread; starts wait");
                 }
@@ -95,24 +99,26 @@ pub(crate) fn start(shared: &Arc<Shared>, jobs: &Jobs, channels: Vec<Channel>) -
 }
 
 /// Starts one more spawner thread.
-fn add(shared: &Arc<Shared>, jobs: &Jobs, channel: Channel) -> io::Result<()> {
+fn add(shared: &Arc<Shared>, jobs: &Jobs, keeper: Keeper) -> io::Result<()> {
     let mut thread = Thread {
         spawner: Spawner::new(shared.method)?,
         null: File::open("/dev/null")?,
         lower_oom_score: has_lowered_oom_score(),
         unnoted: Vec::new(),
         shared: Arc::clone(shared),
-        channel,
+        keeper,
     };
     let jobs = jobs.clone();
     let work = move || {
         jobs.join();
         loop {
-            let within = (!thread.unnoted.is_empty()).then_some(QUIET);
+            let restless = !thread.unnoted.is_empty() || thread.keeper.has_unread();
+            let within = restless.then_some(QUIET);
             let job = match jobs.next(within) {
                 Next::Job(job) => job,
                 Next::Nothing => {
                     thread.note_began();
+                    thread.keeper.wake();
                     continue;
                 }
                 Next::End => return,
@@ -121,11 +127,14 @@ fn add(shared: &Arc<Shared>, jobs: &Jobs, channel: Channel) -> io::Result<()> {
             match job {
                 Job::Spawn { work, origin, cgroup, again } => {
                     if again {
-                        thread.tell(&ToKeeper::Release { run: work.run().to_bytes() });
+                        thread.keeper.tell(&ToKeeper::Release { run: work.run().to_bytes() });
                     }
                     thread.spawn(work, &origin, cgroup.as_ref());
                 }
-                Job::Remove { record, cgroup } => thread.remove(&record, cgroup.as_ref()),
+                Job::Remove { record, cgroup, held } => {
+                    drop(held);
+                    thread.remove(&record, cgroup.as_ref());
+                }
             }
             jobs.done();
         }
@@ -146,7 +155,7 @@ struct Thread {
     /// Runs whose files do not say yet when their processes began.
     unnoted: Vec<(RunId, i32)>,
     shared: Arc<Shared>,
-    channel: Channel,
+    keeper: Keeper,
 }
 
 impl Thread {
@@ -158,7 +167,7 @@ impl Thread {
                 self.shared.logs.started(run, pid, clock::wall()).ok();
                 // The supervisor first: what the keeper says of this process must find it known there.
                 self.shared.inbox.send(Message::Spawned { run, pid, process: pidfd });
-                self.tell(&ToKeeper::Spawned { run: run.to_bytes(), pid });
+                self.keeper.tell(&ToKeeper::Spawned { run: run.to_bytes(), pid });
                 self.unnoted.push((run, pid));
                 if self.unnoted.len() >= MOST_UNNOTED {
                     self.note_began();
@@ -167,7 +176,7 @@ impl Thread {
                 tracing::debug!(%run, %name, pid, comment, by = %origin, "started");
             }
             Err((failure, pid)) => {
-                self.tell(&ToKeeper::NotSpawned { run: run.to_bytes(), pid });
+                self.keeper.tell(&ToKeeper::NotSpawned { run: run.to_bytes(), pid });
                 self.shared.inbox.send(Message::Event(Event::SpawnFailed { run, failure }));
             }
         }
@@ -182,13 +191,13 @@ impl Thread {
 
     /// Removes what is left, and last of all lets the keeper forget the run: should we die before its end is
     /// in its log, the next daemon learns of it.
-    fn remove(&self, record: &ExitRecord, cgroup: Option<&RunCgroup>) {
+    fn remove(&mut self, record: &ExitRecord, cgroup: Option<&RunCgroup>) {
         let run = record.run;
         if let Some(cgroup) = cgroup {
             cgroup.remove();
         }
         self.shared.logs.await_written(run);
-        self.tell(&ToKeeper::Release { run: run.to_bytes() });
+        self.keeper.tell(&ToKeeper::Release { run: run.to_bytes() });
         // After that: a run that is inherited has its file, and a file without a run is swept away.
         runfile::remove(&self.shared.runs, run);
         let ExitRecord { name, pid, cause, comment, stopped_by, .. } = record;
@@ -196,11 +205,6 @@ impl Thread {
             Some(by) => tracing::info!(%run, %name, pid, comment, %cause, %by, "ended by order"),
             None => tracing::debug!(%run, %name, pid, comment, %cause, "ended"),
         }
-    }
-
-    /// A keeper that is gone takes us along: the supervisor sees it.
-    fn tell(&self, message: &ToKeeper) {
-        drop(self.channel.send(&message.encode(), &[], Patience::Wait));
     }
 
     fn make(
@@ -221,12 +225,8 @@ impl Thread {
         // Before the process is made: from here on the keeper has them, whatever becomes of us.
         let names = ["stdout", "stderr"].map(str::to_owned).to_vec();
         let spawning = ToKeeper::Spawning { run: run.to_bytes(), names };
-        self.channel
-            .send(
-                &spawning.encode(),
-                &[stdout_reader.as_fd(), stderr_reader.as_fd()],
-                Patience::Wait,
-            )
+        self.keeper
+            .send(&spawning, &[stdout_reader.as_fd(), stderr_reader.as_fd()])
             .map_err(|why| nothing_made(keeper_fails(&why)))?;
         let attach = Attach {
             run,

@@ -250,7 +250,7 @@ impl Supervisor {
         // Where its end is in the log already it is not written again.
         drop(self.logs.finish(run, deeds::end(&record)));
         let cgroup = self.cgroup_of(identity);
-        self.jobs.push(Job::Remove { record, cgroup });
+        self.jobs.push(Job::Remove { record, cgroup, held: None });
     }
 
     /// A run of which nothing was kept: the ledger was damaged or lost.

@@ -82,7 +82,16 @@ fn tell(supervisor: &Supervisor, change: Arc<Change>) {
 
 /// Begins to hold a run, and where it lives.
 pub(super) fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCgroup>) {
-    let held = Held { main: None, main_number: 0, number: 0, cgroup, watch: None, account: None };
+    let held = Held {
+        main: None,
+        main_number: 0,
+        looked_ahead: false,
+        ended: None,
+        number: 0,
+        cgroup,
+        watch: None,
+        account: None,
+    };
     supervisor.held.insert(run, Box::new(held));
 }
 
@@ -107,13 +116,19 @@ pub(super) fn drop_main(supervisor: &mut Supervisor, run: RunId) {
     let Some(held) = supervisor.held.get_mut(&run) else { return };
     supervisor.by_number.remove(&held.main_number);
     if let Some(main) = held.main.take() {
-        supervisor.epoll.delete(&main.process).ok();
+        if held.looked_ahead {
+            // It is watched no more, since that was for once, and is closed when nobody waits.
+            held.ended = Some(main);
+        } else {
+            supervisor.epoll.delete(&main.process).ok();
+        }
     }
 }
 
 /// The main process has ended, and the keeper is about to say how.
 pub(super) fn look_ahead(supervisor: &mut Supervisor, run: RunId) {
     let Some(held) = supervisor.held.get_mut(&run) else { return };
+    held.looked_ahead = true;
     held.account = held.cgroup.as_ref().filter(|cgroup| cgroup.is_empty()).map(RunCgroup::account);
 }
 
@@ -291,6 +306,7 @@ fn settled(supervisor: &mut Supervisor, run: RunId, from_log: Account) {
 fn release(supervisor: &mut Supervisor, run: RunId, record: Arc<ExitRecord>) {
     unwatch(supervisor, run);
     drop_main(supervisor, run);
-    let cgroup = supervisor.held.remove(&run).and_then(|held| held.cgroup);
-    supervisor.jobs.push(Job::Remove { record, cgroup });
+    let held = supervisor.held.remove(&run);
+    let (cgroup, held) = held.map_or((None, None), |held| (held.cgroup, held.ended));
+    supervisor.jobs.push(Job::Remove { record, cgroup, held });
 }

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, TrySendError},
     },
+    time::Duration,
 };
 
 use logs::Finished;
@@ -72,23 +73,24 @@ pub(crate) struct Receiver {
 struct Bell {
     event: EventFd,
     rung: AtomicBool,
-    /// How many messages were handed in, and how many of them have been dealt with.
-    handed: AtomicU64,
+    /// How many messages have been dealt with.
     done: AtomicU64,
-    /// Told of every one that is handed in.
-    news: tokio::sync::Notify,
+    /// How long nothing may be dealt with.
+    bound: Duration,
+    /// Told when it is longer.
+    stalled: tokio::sync::Notify,
 }
 
 /// Both ends.
-pub(super) fn new() -> io::Result<(Inbox, Receiver)> {
+pub(super) fn new(bound: Duration) -> io::Result<(Inbox, Receiver)> {
     let (sender, receiver) = mpsc::sync_channel(DEPTH);
     let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let bell = Arc::new(Bell {
         event,
         rung: AtomicBool::new(false),
-        handed: AtomicU64::new(0),
         done: AtomicU64::new(0),
-        news: tokio::sync::Notify::new(),
+        bound,
+        stalled: tokio::sync::Notify::new(),
     });
     let inbox = Inbox { queue: sender, bell: Arc::clone(&bell) };
     Ok((inbox, Receiver { queue: receiver, bell }))
@@ -121,30 +123,32 @@ impl Inbox {
     }
 }
 
+/// Looks whether the supervisor gets on: the keeper sees only whether it hears the keeper, and here it is seen whether it
+/// hears the doors.
 impl Inbox {
-    /// Waits until something is handed in; how much was by then, and how much of it has been dealt with.
-    pub(crate) async fn handed_in(&self) -> (u64, u64) {
-        self.bell.news.notified().await;
-        // In this order: what is done was handed in before.
-        let done = self.done();
-        (self.bell.handed.load(Ordering::Relaxed), done)
-    }
-
-    /// As if something had just been handed in.
-    pub(crate) fn look_again(&self) {
-        self.bell.news.notify_one();
-    }
-
     /// How much has been dealt with.
     pub(crate) fn done(&self) -> u64 {
         self.bell.done.load(Ordering::Relaxed)
+    }
+
+    /// For how long the supervisor may leave everything lying before it counts as hung.
+    pub(crate) fn bound(&self) -> Duration {
+        self.bell.bound
+    }
+
+    /// Somebody has waited for that long, and nothing was dealt with meanwhile.
+    pub(crate) fn stalls(&self) {
+        self.bell.stalled.notify_one();
+    }
+
+    /// Waits until somebody says so.
+    pub(crate) async fn stalled(&self) {
+        self.bell.stalled.notified().await;
     }
 }
 
 impl Bell {
     fn ring(&self) {
-        self.handed.fetch_add(1, Ordering::Relaxed);
-        self.news.notify_one();
         if !self.rung.swap(true, Ordering::AcqRel) {
             // It only fails where the counter is full, and then the bell rings already.
             self.event.write(1).ok();

@@ -54,6 +54,9 @@ const FIRST_RUN: u64 = 3;
 /// How often it is looked whether a run is empty that nothing tells of. A look may have been uncertain, and no other
 /// event need follow.
 const LOOK: Duration = Duration::from_millis(20);
+/// How much that the keeper said may go unanswered, and for how long. Its bound is a second at least.
+const MOST_HEARD: u64 = 64;
+const TELL_HEARD: Duration = Duration::from_millis(100);
 
 /// How runs are tracked.
 pub(crate) enum Tracking {
@@ -69,6 +72,10 @@ struct Held {
     main: Option<Main>,
     /// epoll's name of its main process.
     main_number: u64,
+    /// Whether epoll has told that it ended.
+    looked_ahead: bool,
+    /// What was held of it, when its exit is known.
+    ended: Option<Main>,
     /// epoll's name of its cgroup.
     number: u64,
     cgroup: Option<RunCgroup>,
@@ -119,6 +126,8 @@ pub(crate) struct Supervisor {
     /// How many of the keeper's messages have been dealt with, and how many of these it knows of.
     heard: u64,
     heard_told: u64,
+    /// When it is told of the rest, on the monotonic clock.
+    tell_heard_at: Option<Duration>,
     shut_down: Option<Ticket>,
     /// What has happened and waits for its step.
     events: VecDeque<Event>,
@@ -151,9 +160,9 @@ pub(crate) struct Parts {
     pub(crate) herald: Herald,
 }
 
-/// Both ends of a new inbox.
-pub(crate) fn inbox() -> io::Result<(Inbox, inbox::Receiver)> {
-    inbox::new()
+/// Both ends of a new inbox, whose orders may lie for so long.
+pub(crate) fn inbox(bound: Duration) -> io::Result<(Inbox, inbox::Receiver)> {
+    inbox::new(bound)
 }
 
 impl Supervisor {
@@ -187,6 +196,7 @@ impl Supervisor {
             leaving: false,
             heard: 0,
             heard_told: 0,
+            tell_heard_at: None,
             shut_down: None,
             events: VecDeque::new(),
             stepping: false,
@@ -224,8 +234,12 @@ impl Supervisor {
                     number => self.take_watched(number),
                 }
             }
-            if self.core.next_deadline().is_some_and(|at| at <= clock::now().monotonic) {
+            let now = clock::now().monotonic;
+            if self.core.next_deadline().is_some_and(|at| at <= now) {
                 self.step(Event::Tick);
+            }
+            if self.tell_heard_at.is_some_and(|at| at <= now) {
+                self.tell_heard();
             }
             self.look_again();
         }
@@ -243,7 +257,8 @@ impl Supervisor {
 
     fn timeout(&self) -> EpollTimeout {
         let look = Some(LOOK).filter(|_| !self.looked_for.is_empty());
-        let left = self.core.next_deadline().map(|at| at.saturating_sub(clock::now().monotonic));
+        let deadline = self.core.next_deadline().into_iter().chain(self.tell_heard_at).min();
+        let left = deadline.map(|at| at.saturating_sub(clock::now().monotonic));
         let Some(left) = left.into_iter().chain(look).min() else { return EpollTimeout::NONE };
         // Rounded up, so that the deadline has passed when we wake.
         let left = left + Duration::from_nanos(999_999);
@@ -287,7 +302,7 @@ impl Supervisor {
             let packet = match self.keeper.receive(Patience::Now) {
                 Ok(Some(packet)) => packet,
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
-                    self.tell_heard();
+                    self.owe_heard();
                     return true;
                 }
                 Ok(None) | Err(_) => return false,
@@ -313,8 +328,18 @@ impl Supervisor {
         }
     }
 
-    /// Tells the keeper, once for all that it said meanwhile, that it has been dealt with.
+    /// What the keeper said has been dealt with. It is told of much at once, or of little a little later: it has to know
+    /// in seconds, and each word wakes it.
+    fn owe_heard(&mut self) {
+        if self.heard - self.heard_told >= MOST_HEARD {
+            self.tell_heard();
+        } else if self.heard > self.heard_told && self.tell_heard_at.is_none() {
+            self.tell_heard_at = Some(clock::now().monotonic.saturating_add(TELL_HEARD));
+        }
+    }
+
     fn tell_heard(&mut self) {
+        self.tell_heard_at = None;
         if std::mem::replace(&mut self.heard_told, self.heard) != self.heard {
             self.tell_keeper(&ToKeeper::Heard { messages: self.heard });
         }

@@ -1,5 +1,6 @@
 //! The gRPC door: the API itself.
 
+mod connection;
 mod daemon;
 mod exec;
 mod follow;
@@ -25,9 +26,11 @@ use api::{
     schedule::schedule_server::ScheduleServer,
 };
 use tokio::sync::watch;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{StreamExt, wrappers::UnixListenerStream};
 use tonic::transport::{Error, Server};
 use tonic_health::ServingStatus;
+
+pub(crate) use connection::Connections;
 
 use super::Core;
 use crate::scheduling::Health;
@@ -48,9 +51,12 @@ pub(crate) fn serve(
     listener: UnixListener,
     core: Core,
     closed: watch::Receiver<bool>,
+    open: Connections,
 ) -> io::Result<impl Future<Output = Result<(), Error>> + Send> {
     listener.set_nonblocking(true)?;
-    let connections = UnixListenerStream::new(tokio::net::UnixListener::from_std(listener)?);
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let connections =
+        UnixListenerStream::new(listener).map(move |stream| stream.map(|stream| open.open(stream)));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(api::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
