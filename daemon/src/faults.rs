@@ -2,8 +2,9 @@
 //! others; anywhere else nothing of this is there.
 //!
 //! The variable `AURAED_FAULTS` names a folder. A thread that comes by its [`point`] looks for a file of its name there
-//! (`supervisor`, `spawner`, `schedule`, `log-writer`, `doors`), which says `panic`, `spin`, `leak` or `slow`, and removes it, so
-//! that it happens once. `panic 1/1000` and the like stay, and happen once in so many times.
+//! (`supervisor`, `spawner`, `schedule`, `log-writer`, `doors`; `deeds` is the supervisor between writing down and doing,
+//! `midwife` a spawner that has made a process and told nobody), which says `panic`, `spin`, `leak` or `slow`, and removes
+//! it, so that it happens once. `panic 1/1000` and the like stay, and happen once in so many times.
 //!
 //! The keeper has one fault of its own, in debug builds: with `AURAED_FAULTS_KEEPER` it cannot take another's place.
 

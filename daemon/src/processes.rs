@@ -4,8 +4,9 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    io::{self, ErrorKind},
+    fs::{self, File},
+    io::{self, ErrorKind, Read},
+    path::Path,
     time::Duration,
 };
 
@@ -209,10 +210,9 @@ pub(crate) fn began(pid: i32) -> Option<u64> {
 /// it is: a child of the keeper that leads a session, as none but main processes are born, and that `is_of_run`. Nothing
 /// where that is not certain.
 pub(crate) fn made_for(keeper: i32, is_of_run: impl Fn(i32) -> bool) -> Option<i32> {
-    let leads = |pid: i32| stat(pid, 6).is_ok_and(|session| session == pid.to_string());
     let all = children(keeper).unwrap_or_default().into_iter();
     let mut found: Vec<(u64, i32)> = all
-        .filter(|pid| leads(*pid) && is_of_run(*pid))
+        .filter(|pid| leads_session(*pid) && is_of_run(*pid))
         .filter_map(|pid| Some((began(pid)?, pid)))
         .collect();
     // Others were made by the first, and left to the keeper.
@@ -224,6 +224,21 @@ pub(crate) fn made_for(keeper: i32, is_of_run: impl Fn(i32) -> bool) -> Option<i
     }
 }
 
+/// Whether this may be a run's main process: a child of the keeper that leads a session, dead or alive.
+pub(crate) fn is_main_of(keeper: i32, pid: i32) -> bool {
+    let parent = |pid| stat(pid, 4).is_ok_and(|parent| parent == keeper.to_string());
+    pid > 0 && parent(pid) && leads_session(pid)
+}
+
+/// Whether it has ended and keeps its number.
+pub(crate) fn is_zombie(pid: i32) -> bool {
+    is_dead(pid).unwrap_or(false)
+}
+
+fn leads_session(pid: i32) -> bool {
+    stat(pid, 6).is_ok_and(|session| session == pid.to_string())
+}
+
 /// Whether a process carries this run's id in its environment.
 pub(crate) fn is_of_run(pid: i32, run: RunId) -> bool {
     carries(pid, run).unwrap_or(false)
@@ -231,11 +246,28 @@ pub(crate) fn is_of_run(pid: i32, run: RunId) -> bool {
 
 /// A field of /proc/PID/stat by its number in proc_pid_stat(5), from 3 on.
 fn stat(pid: i32, number: usize) -> io::Result<String> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    let stat = read_small(format!("/proc/{pid}/stat"))?;
     // The name, field 2, may hold anything, brackets too: the last one closes it.
     let name = stat.iter().rposition(|byte| *byte == b')').unwrap_or(0);
-    let after = String::from_utf8_lossy(stat.get(name + 1..).unwrap_or_default()).into_owned();
-    Ok(after.split_whitespace().nth(number.saturating_sub(3)).unwrap_or_default().to_owned())
+    let after = stat.get(name + 1..).unwrap_or_default();
+    let mut fields = after.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+    let field = fields.nth(number.saturating_sub(3)).unwrap_or_default();
+    Ok(String::from_utf8_lossy(field).into_owned())
+}
+
+/// Reads a file that is mostly small, as those of runs and processes are, by three system calls; to ask first how long it
+/// is, and at the end whether that was all, makes six. Not for lists of the kernel's, of which less than what was asked for
+/// may not be all.
+pub(crate) fn read_small(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    const USUAL: usize = 4096;
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; USUAL];
+    let length = file.read(&mut bytes)?;
+    bytes.truncate(length);
+    if length == USUAL {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn carries(pid: i32, run: RunId) -> io::Result<bool> {

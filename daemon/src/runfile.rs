@@ -13,6 +13,8 @@ use std::{
 use prost::Message;
 use units::{Argv, Door, Execution, Name, Origin, RunId};
 
+use crate::processes::read_small;
+
 /// A run as its file has it. Fields are only ever added: an older daemon may have written it.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct RunFile {
@@ -52,6 +54,9 @@ pub(crate) struct RunFile {
     /// When its process began, in the kernel's ticks: appended by the spawner when the program has been executed.
     #[prost(uint64, tag = "12")]
     pub(crate) began: u64,
+    /// Its process, as that says itself, with [`MARK`]; 0 where it has not, or in a daemon's that did not know of it.
+    #[prost(fixed32, tag = "13")]
+    pub(crate) pid: u32,
 }
 
 /// What is appended when the process is known.
@@ -63,8 +68,8 @@ struct Began {
 }
 
 /// What a run's process appends to its file: the field `made`, as protobuf encodes it (the number 11 and the type 0 in
-/// one byte, then 1).
-pub(crate) const MARK: &[u8] = &[0x58, 1];
+/// one byte, then 1), and the beginning of the field `pid` (the number 13 and the type 5), which it goes on with.
+pub(crate) const MARK: &[u8] = &[0x58, 1, 0x6d];
 
 /// What a run's file says.
 pub(crate) struct Kept {
@@ -78,6 +83,8 @@ pub(crate) struct Kept {
     pub(crate) made: bool,
     /// When it began, in the kernel's ticks; 0 where nobody came to note that.
     pub(crate) began: u64,
+    /// Its process, as that says itself; 0 where it does not.
+    pub(crate) pid: i32,
 }
 
 /// Why a run's file cannot be read.
@@ -110,6 +117,7 @@ impl RunFile {
             ordered_at,
             made: false,
             began: 0,
+            pid: 0,
         }
     }
 
@@ -135,6 +143,7 @@ impl RunFile {
             ordered_at: self.ordered_at,
             made: self.made,
             began: self.began,
+            pid: i32::try_from(self.pid).unwrap_or(0),
         })
     }
 
@@ -152,7 +161,7 @@ impl RunFile {
 /// Reads a run's file. One that is damaged, or another run's, is set aside.
 pub(crate) fn read(folder: &Path, run: RunId) -> Result<Kept, Unreadable> {
     let path = path(folder, run);
-    let bytes = match fs::read(&path) {
+    let bytes = match read_small(&path) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Missing),
         read => read.unwrap_or_default(),
     };
@@ -254,11 +263,12 @@ mod tests {
             let origin = Origin::daemon("why");
             let file = RunFile::new(&execution, &origin, 5);
             let mut written = file.encode_to_vec();
-            for made in [false, true, true] {
+            for (made, pid) in [(false, 0), (true, 7), (true, 8)] {
                 let read = RunFile::decode(written.as_slice()).unwrap().read_back(run).unwrap();
                 prop_assert_eq!(&read.execution, &execution);
-                prop_assert_eq!((read.ordered_at, read.made), (5, made));
+                prop_assert_eq!((read.ordered_at, read.made, read.pid), (5, made, pid));
                 written.extend_from_slice(MARK);
+                written.extend_from_slice(&(pid.max(6) + 1).to_le_bytes());
             }
         }
     }

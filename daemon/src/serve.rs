@@ -119,10 +119,10 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
     let succession = Succession::new(handover.trial, upgrades, herald.clone());
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
-    let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
+    let (method, opened) =
+        try_and_read(&configuration, cgroups.as_ref(), (keeper, &instance.to_string()))?;
     let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
         .with(method, &tracking);
-    let opened = open_ledger(&configuration, keeper, &instance.to_string())?;
     let Opened { ledger, kept, series } = opened;
     let changes = Changes::resumed(series, &kept.changes, kept.numbers.changes);
     let door = doors::Core {
@@ -136,7 +136,6 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
         identity,
         succession: Arc::new(succession),
     };
-    sweep(&door, &configuration, &inherited);
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
     let notify =
         NotifySocket::bind(&shared.notify_socket).map_err(when("making the notify socket"))?;
@@ -158,7 +157,7 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
         herald,
     };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
-    let boot = adopt(&mut supervisor, &configuration, (inherited, keeper), &spawners)?;
+    let boot = go_on(&mut supervisor, &configuration, (inherited, keeper), &spawners, &door)?;
     spawning::start(&shared, &jobs, (spawners, serving))
         .map_err(when("starting a spawner thread"))?;
     let supervisor = start_supervisor(supervisor)?;
@@ -185,6 +184,27 @@ fn drain(ended: Ended, (jobs, logs, folder): (&Jobs, &LogStore, &Path), keeper: 
     }
 }
 
+/// How processes are made, and what earlier daemons kept: to try the one is mostly to wait for processes, and meanwhile
+/// the other is read.
+fn try_and_read(
+    configuration: &Configuration,
+    cgroups: Option<&Cgroups>,
+    (keeper, instance): (i32, &str),
+) -> Result<(Method, Opened), BeginError> {
+    let open = || open_ledger(configuration, keeper, instance);
+    std::thread::scope(|scope| {
+        let beside = std::thread::Builder::new().name("ledger".to_owned());
+        let opening = beside.spawn_scoped(scope, open);
+        let method = choose_method(configuration.spawn_method, cgroups);
+        let opened = match opening {
+            Ok(opening) => opening.join().unwrap_or_else(|why| std::panic::resume_unwind(why)),
+            // Where there is no thread to be had, one is done after the other.
+            Err(_) => open(),
+        };
+        Ok((method?, opened?))
+    })
+}
+
 /// What earlier daemons kept.
 fn open_ledger(
     configuration: &Configuration,
@@ -196,16 +216,44 @@ fn open_ledger(
         .map_err(when("opening the ledger in the runtime folder"))
 }
 
-/// Removes what is left of runs that the keeper does not know.
-fn sweep(door: &doors::Core, configuration: &Configuration, inherited: &[InheritedRun]) {
-    let keep: HashSet<RunId> = inherited.iter().map(|run| run.run).collect();
-    if let Some(cgroups) = &door.cgroups {
-        cgroups.sweep(&keep);
-    }
-    runfile::sweep(&configuration.runtime_dir.join("runs"), &keep);
+/// The runs that the keeper knows.
+fn keep(inherited: &[InheritedRun]) -> HashSet<RunId> {
+    inherited.iter().map(|run| run.run).collect()
 }
 
-/// Goes on with what earlier daemons left; what is known then of a boot.
+/// Removes what is left of runs that the keeper does not know.
+fn sweep(cgroups: Option<&Cgroups>, folder: &Path, keep: &HashSet<RunId>) {
+    if let Some(cgroups) = cgroups {
+        cgroups.sweep(keep);
+    }
+    runfile::sweep(&folder.join("runs"), keep);
+}
+
+/// Goes on with what earlier daemons left, and removes the rest; what is known then of a boot.
+fn go_on(
+    supervisor: &mut Supervisor,
+    configuration: &Configuration,
+    (inherited, keeper): (Vec<InheritedRun>, i32),
+    spawners: &[Channel],
+    door: &doors::Core,
+) -> Result<Boot, BeginError> {
+    let (cgroups, known) = (door.cgroups.as_ref(), keep(&inherited));
+    let folder = &configuration.runtime_dir;
+    let boot = std::thread::scope(|scope| {
+        // Beside the adoption, and over before anything is made: it removes nothing that is new.
+        let clear = || sweep(cgroups, folder, &known);
+        let beside = std::thread::Builder::new().name("sweep".to_owned());
+        if beside.spawn_scoped(scope, clear).is_err() {
+            clear();
+        }
+        adopt(supervisor, configuration, (inherited, keeper), spawners)
+    });
+    // Only now, so that it does not compete with the adoption.
+    door.logs.resume();
+    boot
+}
+
+/// Goes on with the runs; what is known then of a boot.
 fn adopt(
     supervisor: &mut Supervisor,
     configuration: &Configuration,

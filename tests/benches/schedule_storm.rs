@@ -5,7 +5,7 @@ use std::env;
 
 use tests::{
     Daemon, Options,
-    storm::{rounds, seed},
+    storm::{crashes, seed},
 };
 
 fn main() {
@@ -14,7 +14,7 @@ fn main() {
     let seed = seed();
     println!("schedule_storm: AURAE_SEED={seed}");
     let mut daemon = Daemon::start(Options::default());
-    let counts = rounds(&mut daemon, seed, kills);
+    let counts = crashes(&mut daemon, seed, kills);
     daemon.stop();
     println!(
         "schedule_storm: {} kills ({} while starting), {} changes acknowledged, 0 lost, 0 back; {} were under way, {} of them there",

@@ -1,21 +1,28 @@
-//! 300 kill -9 of the daemon, each while a program prints numbered lines; another count as argument.
+//! A thousand deaths of the daemon under services that flap, 50 MB/s of numbered lines, commands and changes of the
+//! schedule: the counts of what was lost, or there twice. Another count as argument; other deaths than kill -9 by their
+//! names, `panic`, `spin` and `leak`, with `--profile dev`, whose daemon makes faults; another storm with AURAE_SEED.
 
 use std::env;
 
-use tests::{Daemon, Options, survive::rounds};
+use tests::{
+    Need,
+    storm::{Death, Plan, seed, storm_alone},
+};
 
 fn main() {
+    let words: Vec<String> = env::args().skip(1).collect();
     // cargo adds `--bench`.
-    let kills = env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(300);
-    let daemon = Daemon::start(Options::default().restart_delay("20ms"));
-    let counts = rounds(&daemon, kills);
-    daemon.stop();
-    println!(
-        "survive: {} kills, {} programs lost; {} lines written, {} found: {} lost, 0 doubled",
-        counts.kills,
-        counts.lost,
-        counts.written,
-        counts.found,
-        counts.written - counts.found
-    );
+    let kills = words.iter().find_map(|word| word.parse().ok()).unwrap_or(1000);
+    let mut deaths: Vec<Death> = words.iter().filter_map(|word| Death::named(word)).collect();
+    if deaths.is_empty() {
+        deaths.push(Death::Kill);
+    }
+    if let (true, Some(why)) = (deaths != [Death::Kill], Need::Faults.missing()) {
+        panic!("{why}: cargo bench -p tests --bench survive --profile dev -- {}", words.join(" "));
+    }
+    let plan = Plan { seed: seed(), kills, deaths: &deaths, burst: 5_000_000 };
+    println!("survive: AURAE_SEED={}, {kills} times one of {deaths:?}", plan.seed);
+    let counts = storm_alone(tests::Options::default(), &plan);
+    println!("{counts}");
+    counts.assert_clean();
 }

@@ -55,7 +55,15 @@ impl Fifo {
     /// # Panics
     /// Where the pipe is full.
     pub fn release(&mut self) {
-        self.file.write_all(b"\n").expect("a FIFO holds one byte");
+        self.send(b'\n');
+    }
+
+    /// Sends a byte to one program.
+    ///
+    /// # Panics
+    /// Where the pipe is full.
+    pub fn send(&mut self, byte: u8) {
+        self.file.write_all(&[byte]).expect("a FIFO holds one byte");
     }
 
     /// The next line that a program wrote into it.

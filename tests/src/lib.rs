@@ -20,7 +20,6 @@ pub mod run;
 pub mod schedule;
 pub mod services;
 pub mod storm;
-pub mod survive;
 pub mod units;
 pub mod wait;
 

@@ -42,6 +42,16 @@ pub fn all() -> Vec<i32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// Its children.
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    match fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+        Ok(text) => text.split_whitespace().filter_map(|word| word.parse().ok()).collect(),
+        // Some kernels do not say.
+        Err(_) => all().into_iter().filter(|&child| parent(child) == Some(pid)).collect(),
+    }
+}
+
 /// The living descendants of a process, itself not among them.
 #[must_use]
 pub fn descendants(ancestor: i32) -> Vec<i32> {

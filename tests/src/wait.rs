@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll, ppoll},
+    sys::time::TimeSpec,
+};
 
 /// How long anything may take before a test calls it hung. Generous, because it is a bound and not a
 /// measure: a loaded machine with two cores runs several daemons at once.
@@ -56,6 +59,12 @@ pub fn readable(fd: BorrowedFd<'_>, deadline: Deadline) -> bool {
         .expect("a test's deadline fits poll(2)");
     let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
     poll(&mut fds, left).is_ok_and(|ready| ready > 0)
+}
+
+/// Lets a moment pass: for what is to happen at any moment, not for anything to have happened.
+pub fn pass(span: Duration) {
+    // A signal may cut it short, and any moment is as good.
+    let _ = ppoll(&mut [], Some(TimeSpec::from_duration(span)), None);
 }
 
 /// Waits until `condition` holds. For what nothing announces (a process that goes, a file that grows);

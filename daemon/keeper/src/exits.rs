@@ -94,6 +94,9 @@ impl Keeper {
         for index in 0..daemon.spawners.len() {
             drop(self.take_spawner(&mut daemon, index));
         }
+        if daemon.stage == Stage::Serving {
+            self.slow_starts = 0;
+        }
         let how = match ended.exit.how {
             How::Exited => format!("exit status {}", ended.exit.status),
             How::Killed => format!("signal {}", ended.exit.status),

@@ -80,6 +80,8 @@ pub(crate) struct Keeper {
     pub(crate) next_start: Instant,
     pub(crate) starts: u32,
     pub(crate) failures: u32,
+    /// How many daemons in a row were ended because they had not got to serve.
+    pub(crate) slow_starts: u32,
     pub(crate) previous: String,
     pub(crate) ever_served: bool,
     /// The folder of the runs' cgroups.
@@ -143,6 +145,7 @@ impl Keeper {
             next_start: clock(),
             starts: 0,
             failures: 0,
+            slow_starts: 0,
             previous: String::new(),
             ever_served: false,
             tree: PathBuf::new(),
@@ -250,6 +253,9 @@ impl Keeper {
                 self.flush();
             }
             Due::End(owed, bound) => {
+                if daemon.stage < Stage::Serving {
+                    self.slow_starts = self.slow_starts.saturating_add(1);
+                }
                 daemon.end_because(format!("it hangs: for {bound:?} it has owed {owed}"));
                 daemon.owed.forgive(clock());
             }
@@ -324,7 +330,7 @@ impl Keeper {
     fn start_daemon(&mut self) {
         self.starts += 1;
         let on_trial = self.trial.is_some();
-        let bounds = bounds(&self.settings, self.failures, on_trial);
+        let bounds = bounds(&self.settings, self.slow_starts, on_trial);
         match Daemon::start(self.trial.as_ref().unwrap_or(&self.core), bounds, on_trial) {
             Ok(daemon) => {
                 self.daemon = Some(daemon);
@@ -364,9 +370,9 @@ pub(crate) fn bounded(mut reason: String) -> String {
     reason
 }
 
-/// What a daemon's answers may take that is started after so many failures.
-fn bounds(settings: &Settings, failures: u32, on_trial: bool) -> Bounds {
-    let doublings = if on_trial { 0 } else { failures.min(DOUBLINGS) };
+/// What a daemon's answers may take that is started after so many that did not get to serve in time.
+fn bounds(settings: &Settings, slow_starts: u32, on_trial: bool) -> Bounds {
+    let doublings = if on_trial { 0 } else { slow_starts.min(DOUBLINGS) };
     let answer = settings.answer_timeout;
     Bounds { answer, beginning: answer * BEGINNING * 2_u32.pow(doublings) }
 }

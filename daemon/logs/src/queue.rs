@@ -252,6 +252,11 @@ impl Queue {
         std::mem::replace(&mut waiting.batch, Batch { closed, ..Batch::default() })
     }
 
+    /// Has the writer look what waits.
+    pub(crate) fn ring(&self) {
+        self.put(self.lock(), |_| {});
+    }
+
     /// The run is finished: its place is free.
     pub(crate) fn release(&self, run: RunId) {
         let mut waiting = self.lock();
@@ -303,7 +308,8 @@ impl Queue {
     /// Registers the pipes and leaves the writer asleep: their first output wakes it, and before it touches a pipe
     /// it fetches what waits, so that it always knows whose the pipe is.
     ///
-    /// `accepted` is called before the writer can know of the run.
+    /// `accepted` is called before the writer can know of the run. Of a resumed run there may be something to do at once,
+    /// for which [`Self::ring`] is to be called when all are attached.
     pub(crate) fn attach(
         &self,
         attach: Attach,
@@ -342,11 +348,7 @@ impl Queue {
         let stdout = NewPipe { token, stream: Stream::Stdout, pipe: stdout };
         let stderr = NewPipe { token: token + 1, stream: Stream::Stderr, pipe: stderr };
         let command = Command::Attach { run, log, pipes: [stdout, stderr], resumed };
-        if resumed {
-            self.put(waiting, |waiting| waiting.batch.commands.push_back(command));
-        } else {
-            waiting.batch.commands.push_back(command);
-        }
+        waiting.batch.commands.push_back(command);
         Ok(())
     }
 

@@ -192,8 +192,27 @@ impl LogStore {
     /// See [`AttachError`].
     pub fn attach(&self, attach: Attach) -> Result<(), AttachError> {
         let resumed = attach.resumed;
+        self.attach_one(attach)?;
+        if resumed {
+            self.resume();
+        }
+        Ok(())
+    }
+
+    /// The same of one of many resumed runs: what there is to do about it is begun when something is printed, or at
+    /// [`Self::resume`], so that the writer does not compete with whoever attaches them.
+    ///
+    /// # Errors
+    /// See [`AttachError`].
+    pub fn attach_one(&self, attach: Attach) -> Result<(), AttachError> {
+        let resumed = attach.resumed;
         let Shared { queue, recent, .. } = self.shared();
         queue.attach(attach, |run, log| recent.attached(run, log, resumed))
+    }
+
+    /// Goes on with the runs that were attached by [`Self::attach_one`].
+    pub fn resume(&self) {
+        self.shared().queue.ring();
     }
 
     /// The run's first process was made, at this time (nanoseconds since 1970). Output may have been kept before.

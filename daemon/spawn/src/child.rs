@@ -8,7 +8,7 @@
 //!
 //! 1. Cgroups, the v2 one first: from here on whoever kills the cgroup reaches the child, whatever
 //!    it waits for, and what it uses is charged to it.
-//!    Then the mark: a child that has left none was never made, as far as anybody can tell.
+//!    Then the mark, with its number: a child that has left none was never made, as far as anybody can tell.
 //! 2. A table of descriptors of its own: until then they are the daemon's, which go on being used,
 //!    and none may be opened, closed or replaced. It takes no more of them than it needs.
 //!    Standard input, output and error, then every other descriptor is closed, not left to
@@ -22,7 +22,7 @@
 
 use crate::failure::Stage;
 use crate::job::{Execution, Job};
-use crate::plan::OpenFilesLimit;
+use crate::plan::{OpenFilesLimit, PlanInput};
 use crate::signals::{KernelAction, SET_BYTES};
 use nix::errno::Errno;
 use std::ffi::c_long;
@@ -62,7 +62,7 @@ fn steps(job: &Job<'_>) -> Step {
         return Ok(());
     };
     if let Some((file, bytes)) = execution.mark {
-        write(file, bytes).map_err(|errno| (Stage::Descriptors, errno))?;
+        leave_mark(file, bytes).map_err(|errno| (Stage::Descriptors, errno))?;
     }
     leave_descriptors(&execution.standard)?;
     if execution.new_session {
@@ -100,6 +100,20 @@ fn steps(job: &Job<'_>) -> Step {
 /// "0" stands for the writer, cgroups(7).
 fn join(procs: usize) -> Step {
     write(procs, b"0").map_err(|errno| (Stage::Cgroup, errno))
+}
+
+/// Writes the mark and our number at once: who finds the one finds the other.
+fn leave_mark(file: usize, mark: &[u8]) -> Result<(), Errno> {
+    let pid = system_call(libc::SYS_getpid, [0; 4])?;
+    let pid = u32::try_from(pid).unwrap_or(0).to_le_bytes();
+    let mut whole = [0; PlanInput::LONGEST_MARK + size_of::<u32>()];
+    let mut length = 0;
+    let bytes = mark.iter().take(PlanInput::LONGEST_MARK).chain(&pid);
+    for (to, byte) in whole.iter_mut().zip(bytes) {
+        *to = *byte;
+        length += 1;
+    }
+    write(file, whole.get(..length).unwrap_or_default())
 }
 
 /// Makes a table of descriptors of our own that reaches to the last of these three.

@@ -35,9 +35,15 @@ pub struct PlanInput {
     pub open_files_limit: Option<OpenFilesLimit>,
     /// Its out-of-memory score adjustment, -1000 to 1000; `None` leaves it ours.
     pub oom_score_adjustment: Option<i16>,
-    /// What the child writes where, as soon as it has its place: whoever outlives us can tell by it whether there ever
-    /// was a child. A file of memory or disk: nothing that could make the child wait.
+    /// What the child writes where, as soon as it has its place, at most [`PlanInput::LONGEST_MARK`] bytes, and its
+    /// process id after it, four bytes, the lowest first: whoever outlives us can tell by it whether there ever was a
+    /// child, and which it was. A file of memory or disk: nothing that could make the child wait.
     pub mark: Option<(OwnedFd, &'static [u8])>,
+}
+
+impl PlanInput {
+    /// How many bytes of a mark are written.
+    pub const LONGEST_MARK: usize = 12;
 }
 
 /// `RLIMIT_NOFILE`, getrlimit(2).

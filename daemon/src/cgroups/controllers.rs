@@ -5,6 +5,7 @@
 //! makes every cgroup below dearer, so it goes no deeper than our own tree until a run needs it.
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -13,7 +14,7 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 use units::ResourceLimits;
 
-use super::{folders, place::Legacy, remove_all};
+use super::{listed, place::Legacy, remove_all};
 
 /// What keeps a limit, or counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,15 +155,31 @@ impl Controllers {
         enable(name, &controllers)
     }
 
+    /// What there is in v1 hierarchies now.
+    pub(super) fn legacies(&self) -> Legacies {
+        Legacies(self.legacy.iter().flat_map(|units| listed(units)).collect())
+    }
+
     /// Removes what runs of an earlier instance left in v1 hierarchies; `keep` says which to leave.
     pub(super) fn sweep(&self, keep: impl Fn(&Path) -> bool) {
         for units in &self.legacy {
-            for run in folders(units).iter().flat_map(|name| folders(name)) {
+            for run in listed(units).iter().flat_map(|name| listed(name)) {
                 if !keep(&run) {
                     remove_legacy(&run);
                 }
             }
         }
+    }
+}
+
+/// Of which names there are runs in v1 hierarchies, looked at once for all: most have none.
+#[derive(Debug, Default)]
+pub(crate) struct Legacies(HashSet<PathBuf>);
+
+impl Legacies {
+    /// Whether a run may be here.
+    pub(super) fn may_have(&self, run: &Path) -> bool {
+        run.parent().is_some_and(|name| self.0.contains(name))
     }
 }
 

@@ -21,7 +21,7 @@ use cgroups_rs::{
 use units::ResourceLimits;
 
 use super::{
-    controllers::{Controller, Controllers, Home, needed, remove_legacy},
+    controllers::{Controller, Controllers, Home, Legacies, needed, remove_legacy},
     usage,
 };
 
@@ -92,7 +92,11 @@ impl Control {
     }
 
     /// The same, of a run that an earlier daemon made: where it is, since its limits are not known any more.
-    pub(super) fn inherited(controllers: &Arc<Controllers>, run: &Path) -> Option<Self> {
+    pub(super) fn inherited(
+        controllers: &Arc<Controllers>,
+        run: &Path,
+        legacies: &Legacies,
+    ) -> Option<Self> {
         let any = ResourceLimits {
             cpu_weight: Some(1),
             cpu_quota: None,
@@ -102,7 +106,7 @@ impl Control {
         };
         let mut control = Self::of(&any, controllers, run)?;
         control.limits = ResourceLimits::default();
-        control.legacy.retain(|(_, folder)| folder.is_dir());
+        control.legacy.retain(|(_, folder)| legacies.may_have(folder) && folder.is_dir());
         let useful = !control.legacy.is_empty() || !controllers.unified().is_empty();
         useful.then_some(control)
     }

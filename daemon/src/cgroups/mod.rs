@@ -35,7 +35,7 @@ use limits::Control;
 pub(crate) use run::{RunCgroup, Watch};
 use units::{Name, ResourceLimits, RunId};
 pub(crate) use {
-    controllers::MissingController,
+    controllers::{Legacies, MissingController},
     usage::{LiveUsage, Pressure},
 };
 
@@ -158,10 +158,15 @@ impl Cgroups {
 
     /// The cgroup of a run that an earlier daemon made, whose limits are not known any more: it is counted
     /// and removed wherever it is.
-    pub(crate) fn of_inherited_run(&self, whose: Whose<'_>) -> RunCgroup {
+    pub(crate) fn of_inherited_run(&self, whose: Whose<'_>, legacies: &Legacies) -> RunCgroup {
         let run = self.of_run(whose);
-        let control = Control::inherited(&self.controllers, run.path());
+        let control = Control::inherited(&self.controllers, run.path(), legacies);
         run.controlled(control)
+    }
+
+    /// What there is in v1 hierarchies now.
+    pub(crate) fn legacies(&self) -> Legacies {
+        self.controllers.legacies()
     }
 
     /// The run that a living process belongs to, by its cgroup, which no program can choose but root's. None
@@ -204,9 +209,16 @@ impl Cgroups {
             let id = run.file_name().and_then(|name| name.to_str()).and_then(|id| id.parse().ok());
             id.is_some_and(|id| keep.contains(&id))
         };
-        let names = folders(&self.units);
-        let runs = names.iter().flat_map(|name| folders(name)).filter(|run| !kept(run));
-        let left: Vec<RunCgroup> = runs.map(RunCgroup::new).collect();
+        let (mut names, mut left) = (Vec::new(), Vec::new());
+        for name in listed(&self.units) {
+            let (stay, go): (Vec<PathBuf>, Vec<PathBuf>) =
+                listed(&name).into_iter().partition(|run| kept(run));
+            left.extend(go.into_iter().map(RunCgroup::new));
+            // That of a name of which something stays cannot be removed.
+            if stay.is_empty() {
+                names.push(name);
+            }
+        }
         for cgroup in &left {
             tracing::warn!(cgroup = %cgroup.shown(), "ending what an earlier instance left behind");
             drop(cgroup.kill(None));
@@ -277,6 +289,11 @@ fn folders(path: &Path) -> Vec<PathBuf> {
     if fs::metadata(path).is_ok_and(|folder| folder.nlink() == WITHOUT) {
         return Vec::new();
     }
+    listed(path)
+}
+
+/// The same of one that mostly has some.
+fn listed(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
 }

@@ -1,11 +1,12 @@
 //! The cgroup of one run.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::FileExt,
+        unix::{ffi::OsStrExt, fs::FileExt},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -25,7 +26,10 @@ use super::{
     remove_all, remove_unless_shared, statistics,
     usage::{self, LiveUsage},
 };
-use crate::{clock, processes::Main};
+use crate::{
+    clock,
+    processes::{Main, read_small},
+};
 
 /// The cgroup of one run; it may not exist yet, or not any more.
 #[derive(Clone, Debug)]
@@ -192,11 +196,12 @@ impl RunCgroup {
 
     /// Whether this process is in it.
     pub(crate) fn has(&self, pid: i32) -> bool {
-        let listed = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let own = listed.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
+        let listed = read_small(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let mut lines = listed.split(|byte| *byte == b'\n');
+        let own = lines.find_map(|line| line.strip_prefix(b"0::")).unwrap_or_default();
         // The run's id is in the path, and no other cgroup has it.
-        let run = self.path.file_name().and_then(|name| name.to_str()).unwrap_or("/");
-        own.split('/').any(|part| part == run)
+        let run = self.path.file_name().map_or(&b"/"[..], OsStr::as_bytes);
+        own.split(|byte| *byte == b'/').any(|part| part == run)
     }
 }
 

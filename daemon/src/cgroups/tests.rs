@@ -436,7 +436,7 @@ fn what_an_earlier_daemon_made_is_found_counted_and_removed() {
         drop(cgroup.make().unwrap());
         drop(cgroup.limit().unwrap());
     }
-    let cgroup = machine.cgroups.of_inherited_run(adopted.whose());
+    let cgroup = machine.cgroups.of_inherited_run(adopted.whose(), &machine.cgroups.legacies());
     assert_eq!(cgroup.account().out_of_memory, Some(false));
     cgroup.remove();
     machine.cgroups.sweep(&HashSet::from([kept.run]));

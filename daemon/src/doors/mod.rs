@@ -91,9 +91,6 @@ pub(crate) enum Unanswered {
     /// The queue is full.
     #[error(transparent)]
     Busy(#[from] crate::supervisor::Busy),
-    /// The supervisor is gone.
-    #[error("the daemon is ending, or being replaced; ask again")]
-    Ending,
     /// An answer that the core does not give to this order: a fault of ours.
     #[error("the core answered something else; please report this")]
     OutOfTurn,
@@ -248,13 +245,16 @@ impl Call {
     }
 
     async fn next(&mut self) -> Result<Answer, Unanswered> {
-        let answer = self.answer().await;
-        self.open = matches!(answer, Some(Answer::Started { .. }));
-        match answer {
-            Some(Answer::Refused(refusal)) => Err(refusal.into()),
-            Some(answer) => Ok(answer),
-            None => Err(Unanswered::Ending),
+        let Some(answer) = self.answer().await else {
+            // The supervisor is gone, and the daemon in a moment. As in any death the connection breaks then, and the
+            // client goes on with the next daemon: an answer would tell it that there is nothing to go on with.
+            return std::future::pending().await;
+        };
+        self.open = matches!(answer, Answer::Started { .. });
+        if let Answer::Refused(refusal) = answer {
+            return Err(refusal.into());
         }
+        Ok(answer)
     }
 }
 

@@ -19,11 +19,11 @@ mod unit;
 mod wire;
 mod words;
 
-use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
 
 use prost::Message;
 use units::{
-    Action, Name, UnitSpec,
+    Action, Name, RunId,
     kept::{Keep, Numbers},
 };
 
@@ -42,8 +42,6 @@ pub(crate) struct Ledger {
     length: u64,
     /// How long it was when it was last written anew.
     base: u64,
-    /// The specifications in it: what each unit is, and is to be started as.
-    specs: HashMap<Name, [Option<Arc<UnitSpec>>; 2]>,
     /// What could not be written yet, and whether that was told.
     unwritten: Vec<Entry>,
     fails: bool,
@@ -57,7 +55,7 @@ impl Ledger {
         let mut entries = std::mem::take(&mut self.unwritten);
         for action in actions {
             if let Action::Keep { keeps, numbers } = action {
-                keeps.iter().for_each(|keep| self.enter(keep, &mut entries));
+                entries.extend(keeps.iter().map(entry_of));
                 entries.push(numbers_entry(*numbers));
             } else if let Action::Tell(change) = action {
                 let key = change.sequence.to_be_bytes().to_vec();
@@ -87,42 +85,6 @@ impl Ledger {
         }
     }
 
-    fn enter(&mut self, keep: &Keep, entries: &mut Vec<Entry>) {
-        match keep {
-            Keep::Unit(kept) => {
-                let name = &kept.spec.name;
-                let known = self.specs.entry(name.clone()).or_default();
-                let next = kept.next.as_ref().map(|(spec, _)| spec);
-                let wanted = [(Kind::Spec, Some(&kept.spec)), (Kind::NextSpec, next)];
-                for (known, (kind, spec)) in known.iter_mut().zip(wanted) {
-                    let Some(spec) = spec else { continue };
-                    if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, spec)) {
-                        entries.push(Entry::new(kind, key(name), spec.definition.to_vec()));
-                        *known = Some(Arc::clone(spec));
-                    }
-                }
-                let body = unit::from_unit(kept).encode_to_vec();
-                entries.push(Entry::new(Kind::Unit, key(name), body));
-            }
-            Keep::Forgotten(name) => {
-                self.specs.remove(name);
-                entries.push(Entry::new(Kind::Forgotten, key(name), Vec::new()));
-            }
-            Keep::Run(kept) => {
-                let id = kept.identity.run.to_bytes().to_vec();
-                entries.push(Entry::new(Kind::Run, id, run::from_run(kept).encode_to_vec()));
-            }
-            Keep::Ended(end) => {
-                let kind = if end.of_unit { Kind::EndedOfUnit } else { Kind::Ended };
-                let id = end.record.run.to_bytes().to_vec();
-                entries.push(Entry::new(kind, id, run::from_ended(end).encode_to_vec()));
-            }
-            Keep::Gone(run) => {
-                entries.push(Entry::new(Kind::Gone, run.to_bytes().to_vec(), Vec::new()));
-            }
-        }
-    }
-
     /// Adds a step, whole or not at all.
     fn write(&mut self, step: &Step) -> io::Result<()> {
         self.bytes.clear();
@@ -145,6 +107,28 @@ impl Ledger {
         (self.file, self.length) = file::replace(&self.folder, contents)?;
         self.base = self.length;
         Ok(())
+    }
+}
+
+fn entry_of(keep: &Keep) -> Entry {
+    let of_run = |kind, run: RunId, body| Entry::new(kind, run.to_bytes().to_vec(), body);
+    match keep {
+        Keep::Spec(spec) => Entry::new(Kind::Spec, key(&spec.name), spec.definition.to_vec()),
+        Keep::NextSpec(spec) => {
+            Entry::new(Kind::NextSpec, key(&spec.name), spec.definition.to_vec())
+        }
+        Keep::Unit(kept) => {
+            Entry::new(Kind::Unit, key(&kept.spec.name), unit::from_unit(kept).encode_to_vec())
+        }
+        Keep::Forgotten(name) => Entry::new(Kind::Forgotten, key(name), Vec::new()),
+        Keep::Run(kept) => {
+            of_run(Kind::Run, kept.identity.run, run::from_run(kept).encode_to_vec())
+        }
+        Keep::Ended(end) => {
+            let kind = if end.of_unit { Kind::EndedOfUnit } else { Kind::Ended };
+            of_run(kind, end.record.run, run::from_ended(end).encode_to_vec())
+        }
+        Keep::Gone(run) => of_run(Kind::Gone, *run, Vec::new()),
     }
 }
 

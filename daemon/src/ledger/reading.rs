@@ -1,11 +1,11 @@
 //! How a daemon begins: with the ledger of the one before, if there is one and it is of the same keeper.
 
-use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use api::runtime::Executable;
 use prost::Message;
 use units::{
-    Name, UnitSpec,
+    UnitSpec,
     kept::{Kept, Numbers},
 };
 
@@ -79,7 +79,6 @@ pub(crate) fn open(
         file,
         length,
         base: length,
-        specs: read.specs,
         unwritten: Vec::new(),
         fails: false,
         bytes: Vec::new(),
@@ -122,7 +121,6 @@ fn keep_the_last_without_a_hole(kept: &mut Kept) {
 #[derive(Default)]
 pub(super) struct Read {
     pub(super) kept: Kept,
-    pub(super) specs: HashMap<Name, [Option<Arc<UnitSpec>>; 2]>,
     /// Entries that say nothing that could be.
     pub(super) broken: Vec<(Kind, Vec<u8>)>,
 }
@@ -137,17 +135,11 @@ pub(super) fn read(contents: &Contents, usual: Usual) -> Read {
         let unit = || {
             let (spec, next) =
                 (specification(Kind::Spec, key)?, specification(Kind::NextSpec, key));
-            let name = spec.name.clone();
-            (name.as_str().as_bytes() == key).then_some(())?;
-            let specs = [Some(Arc::clone(&spec)), next.clone()];
-            let unit = unit::to_unit(wire::Unit::decode(body.as_slice()).ok()?, spec, next)?;
-            Some((name, specs, unit))
+            (spec.name.as_str().as_bytes() == key).then_some(())?;
+            unit::to_unit(wire::Unit::decode(body.as_slice()).ok()?, spec, next)
         };
         match unit() {
-            Some((name, specs, unit)) => {
-                read.specs.insert(name, specs);
-                read.kept.units.push(Arc::new(unit));
-            }
+            Some(unit) => read.kept.units.push(Arc::new(unit)),
             None => read.broken.push((Kind::Unit, key.clone())),
         }
     }

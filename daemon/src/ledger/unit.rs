@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use units::{
     Change, ChangeCause, Desired, UnitSpec,
-    kept::{KeptUnit, Part},
+    kept::{Failure, KeptUnit, Part, StartWindow},
 };
 
 use super::{
@@ -36,8 +36,8 @@ pub(super) fn from_unit(unit: &KeptUnit) -> wire::Unit {
         state: Some(from_state(unit.state)),
         since: unit.since,
         result: from_result(unit.result),
-        failure: failure.map(|(why, _)| why.clone()),
-        failure_record: failure.and_then(|(_, record)| record.as_deref()).map(from_record),
+        failure: failure.map(|failure| failure.why.clone()),
+        failure_record: failure.and_then(|failure| failure.record.as_deref()).map(from_record),
         first_run: unit.first_run.map(|run| run.to_bytes().to_vec()),
         main: unit.main.map(from_part),
         control: unit.control.map(from_part),
@@ -53,8 +53,8 @@ pub(super) fn from_unit(unit: &KeptUnit) -> wire::Unit {
         next_by: unit.next.as_ref().map(|(_, by)| from_origin(by)),
         restarts: unit.restarts,
         streak: unit.streak,
-        window_opened: nanoseconds(unit.window.0),
-        window_starts: unit.window.1,
+        window_opened: nanoseconds(unit.window.opened),
+        window_starts: unit.window.starts,
         timer: unit.timer.map(nanoseconds),
         status_text: unit.status_text.clone(),
         started: unit.started,
@@ -82,7 +82,7 @@ pub(super) fn to_unit(
         state: to_state(unit.state?)?,
         since: unit.since,
         result: to_result(unit.result)?,
-        failure: unit.failure.map(|why| (why, failure_record)),
+        failure: unit.failure.map(|why| Box::new(Failure { why, record: failure_record })),
         first_run: optional(unit.first_run, |run| to_id(&run))?,
         main: optional(unit.main, to_part)?,
         control: optional(unit.control, to_part)?,
@@ -98,7 +98,10 @@ pub(super) fn to_unit(
         next,
         restarts: unit.restarts,
         streak: unit.streak,
-        window: (Duration::from_nanos(unit.window_opened), unit.window_starts),
+        window: StartWindow {
+            opened: Duration::from_nanos(unit.window_opened),
+            starts: unit.window_starts,
+        },
         timer: unit.timer.map(Duration::from_nanos),
         status_text: unit.status_text,
         started: unit.started,

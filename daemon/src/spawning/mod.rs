@@ -163,6 +163,7 @@ impl Thread {
         let run = work.run();
         match self.make(work, origin, cgroup) {
             Ok((execution, Spawned { pid, pidfd })) => {
+                crate::faults::point("midwife");
                 let pid = pid.as_raw();
                 self.shared.logs.started(run, pid, clock::wall()).ok();
                 // The supervisor first: what the keeper says of this process must find it known there.

@@ -12,16 +12,17 @@ use keeper::{
     protocol::ToKeeper,
 };
 use logs::{Attach, LogName};
-use nix::unistd::Pid;
-use spawn::PidFd;
 use units::{
     Argv, Event, Execution, ExitRecord, Name, Origin, RunId,
     kept::{Fate, Identity},
 };
 
-use super::{Supervisor, Tracking, deeds};
+use super::{
+    Supervisor, Tracking, deeds,
+    looking::{self, Look, Opened, Subject, look_at, look_at_all},
+};
 use crate::{
-    cgroups::RunCgroup,
+    cgroups::{Legacies, RunCgroup},
     handover::InheritedRun,
     processes::{self, Main, await_the_unborn},
     runfile::{self, Kept, Unreadable},
@@ -54,12 +55,7 @@ struct Place {
     spawner: Channel,
     /// Whether no process is on its way from a dead daemon to its program.
     all_born: bool,
-}
-
-/// What is known of a run besides what was kept.
-struct Traces {
-    inherited: Option<InheritedRun>,
-    file: Result<Kept, Unreadable>,
+    legacies: Legacies,
 }
 
 impl Supervisor {
@@ -68,28 +64,32 @@ impl Supervisor {
         let Found { inherited, runs, keeper, spawner } = found;
         // A process whose daemon died while it was being made says in its run's file that it was; give it the time.
         let unknown = inherited.iter().any(|run| run.pid == 0);
-        let place = Place { keeper, spawner, all_born: !unknown || await_the_unborn(keeper) };
+        let all_born = !unknown || await_the_unborn(keeper);
+        let place = Place { keeper, spawner, all_born, legacies: self.legacies() };
         let mut inherited: HashMap<RunId, InheritedRun> =
             inherited.into_iter().map(|run| (run.run, run)).collect();
-        let known: Vec<(Identity, i32)> =
-            self.core.unadopted().map(|(identity, pid)| (identity.clone(), pid)).collect();
+        let known = self.core.unadopted().map(|(identity, kept_pid)| {
+            let inherited = inherited.remove(&identity.run);
+            self.subject(identity.clone(), (kept_pid, inherited), &place)
+        });
+        let known: Vec<Subject> = known.collect();
         let units = self.core.unit_names();
         let (number, unit_number) = (known.len(), units.len());
-        for (identity, pid) in known {
-            let file = runfile::read(&runs, identity.run);
-            let traces = Traces { inherited: inherited.remove(&identity.run), file };
-            self.adopt_run(&identity, pid, traces, &place);
+        let looks = look_at_all(&known, &runs);
+        for (subject, look) in known.into_iter().zip(looks) {
+            self.adopt_run(subject, look, &place);
         }
         for (run, inherited) in inherited {
             if let Some((identity, record)) = self.core.ended(run) {
                 let (identity, record) = (identity.clone(), Arc::clone(record));
-                self.release_again(inherited, &identity, record);
+                self.release_again(inherited, &identity, (record, &place.legacies));
                 continue;
             }
             let file = runfile::read(&runs, run);
             let Some(identity) = self.adopt_unknown(run, &file) else { continue };
-            let traces = Traces { inherited: Some(inherited), file };
-            self.adopt_run(&identity, 0, traces, &place);
+            let subject = self.subject(identity, (0, Some(inherited)), &place);
+            let look = Look { file, ..look_at(&subject, &runs) };
+            self.adopt_run(subject, look, &place);
         }
         if number + unit_number > 0 {
             tracing::info!(
@@ -128,11 +128,10 @@ impl Supervisor {
     }
 
     /// One run: takes up what is held for it, and tells the core what was found.
-    fn adopt_run(&mut self, identity: &Identity, kept_pid: i32, traces: Traces, place: &Place) {
+    fn adopt_run(&mut self, subject: Subject, Look { file, main }: Look, place: &Place) {
+        let Subject { identity, kept_pid, inherited, cgroup } = subject;
         let run = identity.run;
-        let cgroup = self.cgroup_of(identity);
         deeds::hold(self, run, cgroup);
-        let Traces { inherited, file } = traces;
         let fate = match inherited {
             None if kept_pid == 0 => {
                 let fate = self.unmade(run);
@@ -141,7 +140,7 @@ impl Supervisor {
                 fate
             }
             None => self.lost(run, "the keeper knows nothing of it any more"),
-            Some(inherited) => self.examine(identity, kept_pid, (inherited, file), place),
+            Some(inherited) => self.examine((&identity, kept_pid), (inherited, file, main), place),
         };
         if let Fate::Lost { why, .. } = &fate {
             tracing::error!(%run, name = %identity.name, why, "its daemon died, and what is known of it contradicts itself; it is ended");
@@ -151,9 +150,12 @@ impl Supervisor {
 
     fn examine(
         &mut self,
-        identity: &Identity,
-        kept_pid: i32,
-        (inherited, file): (InheritedRun, Result<Kept, Unreadable>),
+        (identity, kept_pid): (&Identity, i32),
+        (inherited, file, main): (
+            InheritedRun,
+            Result<Kept, Unreadable>,
+            Option<Result<Opened, String>>,
+        ),
         place: &Place,
     ) -> Fate {
         let run = identity.run;
@@ -164,7 +166,7 @@ impl Supervisor {
             (0, Ok(file)) if !file.made => {
                 return self.lost(run, "its process may still be on its way to its program");
             }
-            (0, Ok(_)) => self.find_main(run, place.keeper).unwrap_or(0),
+            (0, Ok(file)) => self.find_main(run, file.pid, place.keeper).unwrap_or(0),
             (0, Err(why)) => return self.lost(run, &why.to_string()),
             (pid, _) => pid,
         };
@@ -184,7 +186,7 @@ impl Supervisor {
             return self.lost(run, &why);
         }
         if exit.is_none()
-            && let Err(why) = self.open_main(run, pid, began)
+            && let Err(why) = self.take_main(run, (pid, began), main)
         {
             return self.lost(run, &why);
         }
@@ -193,32 +195,42 @@ impl Supervisor {
         Fate::Executed { pid, at, exit, empty }
     }
 
-    /// Opens a main process that lives. The keeper reaps nothing yet, so the number is whose it means.
-    fn open_main(&mut self, run: RunId, pid: i32, began: u64) -> Result<(), String> {
-        let process = PidFd::open(Pid::from_raw(pid))
-            .map_err(|why| format!("its main process {pid} cannot be opened: {why}"))?;
-        let now = processes::began(pid).unwrap_or(0);
-        if began != 0 && now != began {
+    /// Takes up a main process that lives. Where it was not opened yet, it was not known yet which it is.
+    fn take_main(
+        &mut self,
+        run: RunId,
+        (pid, began): (i32, u64),
+        main: Option<Result<Opened, String>>,
+    ) -> Result<(), String> {
+        let cgroup = self.held.get(&run).and_then(|held| held.cgroup.as_ref());
+        let opened = main.unwrap_or_else(|| looking::open(pid, cgroup))?;
+        if began != 0 && opened.began != began {
+            let now = opened.began;
             return Err(format!(
                 "its main process {pid} began at tick {began}, and the one that has this number now at {now}"
             ));
         }
-        let cgroup = self.held.get(&run).and_then(|held| held.cgroup.as_ref());
-        if let Some(cgroup) = cgroup.filter(|cgroup| !cgroup.has(pid)) {
+        if let Some(cgroup) = cgroup.filter(|_| !opened.is_in_cgroup) {
             let cgroup = cgroup.shown();
             tracing::warn!(%run, pid, cgroup, "its main process is not in its cgroup any more; it is known by its number and when it began");
         }
-        deeds::hold_main(self, run, Main { pid, process });
+        deeds::hold_main(self, run, Main { pid, process: opened.process });
         Ok(())
     }
 
     /// The main process of a run whose daemon died before it could say which that is.
-    fn find_main(&self, run: RunId, keeper: i32) -> Option<i32> {
+    fn find_main(&self, run: RunId, said: i32, keeper: i32) -> Option<i32> {
         let cgroup = self.held.get(&run).and_then(|held| held.cgroup.as_ref());
-        processes::made_for(keeper, |pid| match cgroup {
+        let is_of_run = |pid| match cgroup {
             Some(cgroup) => cgroup.has(pid),
             None => processes::is_of_run(pid, run),
-        })
+        };
+        // It said so itself. Until the keeper reaps again it keeps its number, also where it has ended: then it has no
+        // environment any more that would tell whose it was.
+        if processes::is_main_of(keeper, said) && (processes::is_zombie(said) || is_of_run(said)) {
+            return Some(said);
+        }
+        processes::made_for(keeper, is_of_run)
     }
 
     fn unmade(&mut self, run: RunId) -> Fate {
@@ -243,13 +255,13 @@ impl Supervisor {
         &mut self,
         inherited: InheritedRun,
         identity: &Identity,
-        record: Arc<ExitRecord>,
+        (record, legacies): (Arc<ExitRecord>, &Legacies),
     ) {
         let InheritedRun { run, descriptors, .. } = inherited;
         self.attach(run, log_of(&identity.name, identity.anonymous), descriptors);
         // Where its end is in the log already it is not written again.
         drop(self.logs.finish(run, deeds::end(&record)));
-        let cgroup = self.cgroup_of(identity);
+        let cgroup = self.cgroup_of(identity, legacies);
         self.jobs.push(Job::Remove { record, cgroup, held: None });
     }
 
@@ -265,10 +277,29 @@ impl Supervisor {
         known.map(|(identity, _)| identity.clone())
     }
 
-    fn cgroup_of(&self, identity: &Identity) -> Option<RunCgroup> {
+    fn subject(
+        &self,
+        identity: Identity,
+        (kept_pid, inherited): (i32, Option<InheritedRun>),
+        place: &Place,
+    ) -> Subject {
+        let cgroup = self.cgroup_of(&identity, &place.legacies);
+        Subject { identity, kept_pid, inherited, cgroup }
+    }
+
+    fn legacies(&self) -> Legacies {
+        match &self.tracking {
+            Tracking::Cgroups(cgroups) => cgroups.legacies(),
+            Tracking::BestEffort(_) => Legacies::default(),
+        }
+    }
+
+    fn cgroup_of(&self, identity: &Identity, legacies: &Legacies) -> Option<RunCgroup> {
         let Identity { name, anonymous, run, .. } = identity;
         match &self.tracking {
-            Tracking::Cgroups(cgroups) => Some(cgroups.of_inherited_run((name, *anonymous, *run))),
+            Tracking::Cgroups(cgroups) => {
+                Some(cgroups.of_inherited_run((name, *anonymous, *run), legacies))
+            }
             Tracking::BestEffort(_) => None,
         }
     }
@@ -286,7 +317,7 @@ impl Supervisor {
             tracing::error!(%run, "the keeper held no output of it");
             return;
         };
-        if let Err(why) = self.logs.attach(Attach { run, log, stdout, stderr, resumed: true }) {
+        if let Err(why) = self.logs.attach_one(Attach { run, log, stdout, stderr, resumed: true }) {
             tracing::error!(%run, %why, "its output is not kept");
         }
     }

@@ -7,6 +7,7 @@
 mod adoption;
 mod deeds;
 mod inbox;
+mod looking;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -417,6 +418,7 @@ impl Supervisor {
         while let Some(event) = self.events.pop_front() {
             self.core.step(clock::now(), event, &mut actions);
             self.ledger.keep(&actions);
+            crate::faults::point("deeds");
             for action in actions.drain(..) {
                 deeds::perform(self, action);
             }

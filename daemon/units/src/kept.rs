@@ -7,15 +7,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-pub use crate::run::{End, Identity, Stage};
 use crate::{
     Change, Desired, ExitRecord, Leftovers, Name, Origin, ProcessExit, Role, RunId, StartFailure,
     StopHow, UnitResult, UnitSpec, UnitState,
+};
+pub use crate::{
+    run::{End, Identity, Stage},
+    unit::StartWindow,
 };
 
 /// One thing to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keep {
+    /// The unit of this name is this; said once, before the unit.
+    Spec(Arc<UnitSpec>),
+    /// The unit of this name is to be started as this; said once, before the unit.
+    NextSpec(Arc<UnitSpec>),
     /// A unit stands so.
     Unit(Arc<KeptUnit>),
     /// The unit of this name is forgotten.
@@ -126,8 +133,8 @@ pub struct KeptUnit {
     pub since: i64,
     /// What came of its last start so far.
     pub result: UnitResult,
-    /// The first thing that went wrong with it, in words, and the end that told so.
-    pub failure: Option<(String, Option<Arc<ExitRecord>>)>,
+    /// The first thing that went wrong with it.
+    pub failure: Option<Box<Failure>>,
     /// The id of its first run, where somebody chose it and it has not begun.
     pub first_run: Option<RunId>,
     /// The live run of its program.
@@ -158,14 +165,23 @@ pub struct KeptUnit {
     pub restarts: u32,
     /// Automatic restarts since it was stable.
     pub streak: u32,
-    /// When the window of its starts opened, on the monotonic clock, and how many there were in it.
-    pub window: (Duration, u32),
+    /// The window of its starts.
+    pub window: StartWindow,
     /// When something is to be done about it, on the monotonic clock.
     pub timer: Option<Duration>,
     /// What its program says about itself.
     pub status_text: Option<String>,
     /// The number of its last start.
     pub started: u64,
+}
+
+/// What went wrong with a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What, in words.
+    pub why: String,
+    /// The end that told so.
+    pub record: Option<Arc<ExitRecord>>,
 }
 
 /// A live run, as its unit knows it.

@@ -9,6 +9,7 @@ mod core;
 mod id;
 pub mod kept;
 mod name;
+mod noted;
 mod order;
 mod origin;
 mod record;

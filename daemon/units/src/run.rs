@@ -28,12 +28,16 @@
 //! of it ([`Fate`](crate::kept::Fate)). One that somebody called is *unclaimed* then: who names it has it again, and it
 //! is stopped where nobody does in time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
-    Account, Cause, ExitRecord, Leftovers, Name, Origin, ProcessExit, ProcessUsage, RunId,
-    StartFailure,
+    Account, Cause, ExitRecord, Leftovers, Name, Origin, ProcessUsage, RunId,
     kept::{KeptBelonging, KeptRun},
+    noted::Noted,
     order::{Execution, Ticket},
     signal::SIGTERM,
     unit::{KillMode, Role, UnitSpec},
@@ -123,55 +127,38 @@ fn fingerprint(hash: u64, bytes: &[u8]) -> u64 {
     all.fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
 }
 
-/// What a run is for a unit.
-#[derive(Clone, Debug)]
-pub(crate) struct Belonging {
-    pub(crate) spec: Arc<UnitSpec>,
-    pub(crate) role: Role,
-    pub(crate) restarts: u32,
-    /// Somebody ordered the kill, which spares nobody.
-    pub(crate) entirely: bool,
-}
-
-/// One run.
+/// One run. What the next core must know of it is its own state, which it derefs to.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
-    pub(crate) identity: Identity,
-    pub(crate) started_by: Origin,
-    pub(crate) stopped_by: Option<Origin>,
-    pub(crate) stage: Stage,
-    pub(crate) end: End,
-    pub(crate) pid: i32,
-    pub(crate) started_at: i64,
-    pub(crate) exit: Option<ProcessExit>,
-    /// Whether the main process left nothing behind; means something once it has ended.
-    pub(crate) empty: bool,
-    /// When no process was left, as far as is known: nanoseconds since the Unix epoch.
-    pub(crate) gone_at: i64,
-    pub(crate) failure: Option<StartFailure>,
-    /// Why nobody can know its end, where what an earlier daemon left contradicts itself.
-    pub(crate) lost: Option<String>,
+    kept: Noted<KeptRun>,
+    /// Its unit's specification, if it is a unit's.
+    pub(crate) spec: Option<Arc<UnitSpec>>,
     /// Whether an earlier daemon made it, and nobody has said what was found of it.
     pub(crate) unadopted: bool,
-    /// Whether nobody has named it since its daemon died.
-    pub(crate) unclaimed: bool,
-    /// As it was last kept.
-    pub(crate) kept: Option<Arc<KeptRun>>,
-    pub(crate) leftovers: Leftovers,
-    /// The one moment at which something is to be done about it, on the monotonic clock.
-    pub(crate) timer: Option<Duration>,
     /// Who waits for it. Without a caller a run that somebody called is stopped.
     pub(crate) callers: Vec<Ticket>,
     /// Who waits for its end, and is nothing to it.
     pub(crate) watchers: Vec<Ticket>,
-    /// Its unit, if it is a unit's; boxed, since most runs have none.
-    pub(crate) unit: Option<Box<Belonging>>,
+}
+
+impl Deref for Run {
+    type Target = KeptRun;
+
+    fn deref(&self) -> &KeptRun {
+        &self.kept
+    }
+}
+
+impl DerefMut for Run {
+    fn deref_mut(&mut self) -> &mut KeptRun {
+        &mut self.kept
+    }
 }
 
 impl Run {
     /// A run that the spawner is about to get.
     pub(crate) fn new(identity: Identity, started_by: Origin) -> Self {
-        Self {
+        let kept = KeptRun {
             identity,
             started_by,
             stopped_by: None,
@@ -184,83 +171,59 @@ impl Run {
             gone_at: 0,
             failure: None,
             lost: None,
-            unadopted: false,
-            unclaimed: false,
-            kept: None,
             leftovers: Leftovers::None,
             timer: None,
-            callers: Vec::new(),
-            watchers: Vec::new(),
+            unclaimed: false,
             unit: None,
-        }
+        };
+        Self::of(Noted::new(kept))
+    }
+
+    /// A run of a unit that plays this role; `restarts` is how often the unit had been started again by itself.
+    pub(crate) fn of_unit(
+        id: RunId,
+        (spec, role): (&Arc<UnitSpec>, Role),
+        restarts: u32,
+        started_by: Origin,
+    ) -> Self {
+        let mut run = Self::new(Identity::of_unit(id, spec), started_by);
+        run.unit = Some(KeptBelonging { role, restarts, entirely: false });
+        run.spec = Some(Arc::clone(spec));
+        run
     }
 
     /// The run as an earlier core kept it; `spec` is its unit's, where it is a unit's run.
-    pub(crate) fn resumed(kept: &Arc<KeptRun>, spec: Option<&Arc<UnitSpec>>) -> Self {
-        let one = KeptRun::clone(kept);
-        let belonging =
-            spec.zip(one.unit).map(|(spec, KeptBelonging { role, restarts, entirely })| {
-                Box::new(Belonging { spec: Arc::clone(spec), role, restarts, entirely })
-            });
-        Self {
-            identity: one.identity,
-            started_by: one.started_by,
-            stopped_by: one.stopped_by,
-            stage: one.stage,
-            end: one.end,
-            pid: one.pid,
-            started_at: one.started_at,
-            exit: one.exit,
-            empty: one.empty,
-            gone_at: one.gone_at,
-            failure: one.failure,
-            lost: one.lost,
-            unadopted: true,
-            unclaimed: one.unclaimed,
-            kept: Some(Arc::clone(kept)),
-            leftovers: one.leftovers,
-            timer: one.timer,
-            callers: Vec::new(),
-            watchers: Vec::new(),
-            unit: belonging,
+    pub(crate) fn resumed(kept: &Arc<KeptRun>, spec: Option<Arc<UnitSpec>>) -> Self {
+        let mut run = Self::of(Noted::kept(Arc::clone(kept)));
+        if run.unit.is_some() {
+            if spec.is_none() {
+                run.unit = None;
+            }
+            run.spec = spec;
         }
+        run.unadopted = true;
+        run
     }
 
-    /// The run, as the next core must know it.
-    pub(crate) fn to_keep(&self) -> KeptRun {
-        let unit = self.unit.as_ref().map(|belonging| {
-            let Belonging { spec: _, role, restarts, entirely } = **belonging;
-            KeptBelonging { role, restarts, entirely }
-        });
-        KeptRun {
-            identity: self.identity.clone(),
-            started_by: self.started_by.clone(),
-            stopped_by: self.stopped_by.clone(),
-            stage: self.stage,
-            end: self.end,
-            pid: self.pid,
-            started_at: self.started_at,
-            exit: self.exit.clone(),
-            empty: self.empty,
-            gone_at: self.gone_at,
-            failure: self.failure.clone(),
-            lost: self.lost.clone(),
-            leftovers: self.leftovers,
-            timer: self.timer,
-            unclaimed: self.unclaimed,
-            unit,
-        }
+    fn of(kept: Noted<KeptRun>) -> Self {
+        let (callers, watchers) = (Vec::new(), Vec::new());
+        Self { kept, spec: None, unadopted: false, callers, watchers }
+    }
+
+    /// What is to be kept of it, if that may have changed.
+    pub(crate) fn keep_anew(&mut self) -> Option<Arc<KeptRun>> {
+        self.kept.take_changed()
     }
 
     /// Its unit, where it is the run of that one's program.
     fn program_of(&self) -> Option<&UnitSpec> {
-        let belonging = self.unit.as_ref().filter(|belonging| belonging.role == Role::Main)?;
-        Some(&belonging.spec)
+        let role = self.unit.map(|belonging| belonging.role);
+        self.spec.as_deref().filter(|_| role == Some(Role::Main))
     }
 
     /// Whom its end reaches.
     pub(crate) fn kill_mode(&self) -> KillMode {
-        let spared = self.unit.as_ref().is_none_or(|belonging| !belonging.entirely);
+        let spared = self.unit.is_none_or(|belonging| !belonging.entirely);
         self.program_of().filter(|_| spared).map_or(KillMode::ControlGroup, |it| it.stop.kill_mode)
     }
 
@@ -276,7 +239,7 @@ impl Run {
 
     /// How long a signal has; of no unit's, as long as others say.
     pub(crate) fn patience(&self, others: Duration) -> Duration {
-        self.unit.as_ref().map_or(others, |belonging| belonging.spec.stop.timeout)
+        self.spec.as_ref().map_or(others, |spec| spec.stop.timeout)
     }
 
     /// The record of its end, when all that can be known is known.
@@ -294,7 +257,7 @@ impl Run {
             usage,
             account,
             leftovers: self.leftovers,
-            restarts: self.unit.as_ref().map_or(0, |belonging| belonging.restarts),
+            restarts: self.unit.map_or(0, |belonging| belonging.restarts),
             started_by: self.started_by.clone(),
             stopped_by: self.stopped_by.clone(),
         }

@@ -6,10 +6,9 @@ use api::runtime::UnitState;
 use tests::{
     Daemon, Options, procfs,
     services::{Bare, Calls, Other, Supervision, names, sleeper},
-    wait::holds_within,
 };
 
-use crate::{load, median, ratio};
+use crate::{load, median, ratio, rest};
 
 const COUNT: usize = 1000;
 /// Each of them in both orders: on some hosts cgroups that were removed slow down what comes next.
@@ -105,14 +104,7 @@ fn services(daemon: &Daemon, calls: &Calls) -> (Duration, Duration, f64) {
 
 /// The memory of keeper and of daemon in KiB, when they have come to rest.
 fn weight(daemon: &Daemon) -> (u64, u64) {
-    let (keeper, core) = (daemon.keeper(), daemon.status().daemon_pid);
-    let switches = || procfs::context_switches(keeper) + procfs::context_switches(core);
-    let mut last = switches();
-    let _ = holds_within(Duration::from_secs(10), || {
-        let _ = holds_within(Duration::from_millis(300), || false);
-        let now = switches();
-        std::mem::replace(&mut last, now) == now
-    });
+    let (keeper, core) = (daemon.keeper(), rest(daemon));
     let pss = |pid| procfs::pss_kib(pid).expect("it lives");
     (pss(keeper), pss(core))
 }

@@ -8,7 +8,7 @@ use tests::{
     services::{Calls, names, sleeper},
 };
 
-use crate::{load, median, ratio};
+use crate::{load, median, ratio, rest};
 
 const COUNT: usize = 1000;
 const ROUNDS: usize = 15;
@@ -25,7 +25,10 @@ pub(crate) fn run() -> bool {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         with.push(replaced(&busy));
+        // What it does after its first answer is not the other's price.
+        rest(&busy);
         without.push(replaced(&idle));
+        rest(&idle);
     }
     assert_eq!(pids(&busy), before, "no unit is lost, and none is started twice");
     busy.stop();

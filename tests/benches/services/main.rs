@@ -10,6 +10,8 @@ mod successor;
 
 use std::{env, fs, process::ExitCode, time::Duration};
 
+use tests::{Daemon, procfs, wait::holds_within};
+
 /// Its name, and what tells whether it keeps its bounds.
 type Part = (&'static str, fn() -> bool);
 
@@ -36,6 +38,19 @@ fn main() -> ExitCode {
 fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Waits until keeper and daemon have nothing more to do; the daemon's process.
+fn rest(daemon: &Daemon) -> i32 {
+    let (keeper, core) = (daemon.keeper(), daemon.status().daemon_pid);
+    let switches = || procfs::context_switches(keeper) + procfs::context_switches(core);
+    let mut last = switches();
+    let _ = holds_within(Duration::from_secs(10), || {
+        let _ = holds_within(Duration::from_millis(300), || false);
+        let now = switches();
+        std::mem::replace(&mut last, now) == now
+    });
+    core
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -1,16 +1,16 @@
 //! A hang is a death: a daemon that owes an answer is ended and replaced, with the reason told; one that owes nothing, or
 //! is only slow, lives on.
 
-use std::{fs, process::Command, time::Duration};
+use std::time::Duration;
 
 use api::observe::StatusResponse;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tempfile::TempDir;
 use tests::{
-    Daemon, Need, Options, Process, argv, eventually,
+    Daemon, Need, Options, argv, eventually,
+    storm::{Faults, limit_memory},
     wait::{holds_within, wall_clock},
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_daemon_that_leaks_until_it_has_no_memory_is_replaced,
         a_slow_daemon_is_not_ended,
         faults_at_random,
+        a_start_that_hangs_is_not_given_longer_for_others_that_died,
     ];
     all.extend(cases![[];
         a_stopped_daemon_is_replaced_when_a_run_ends,
@@ -38,34 +39,8 @@ pub(crate) fn cases() -> Vec<Case> {
 /// The bound in these tests, and the same for the configuration.
 const BOUND: (Duration, &str) = (Duration::from_secs(2), "answer_timeout = \"2s\"");
 
-/// Faults that the daemon's threads take from a folder.
-struct Faults(TempDir);
-
-impl Faults {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn options(&self) -> Options {
-        let folder = self.0.path().to_str().unwrap();
-        bounded(BOUND.1).environment("AURAED_FAULTS", folder)
-    }
-
-    /// The next time that the thread comes by, this happens.
-    fn ask_for(&self, thread: &str, fault: &str) {
-        let made = self.0.path().join("new");
-        fs::write(&made, fault).unwrap();
-        // Whole, or not there.
-        fs::rename(made, self.0.path().join(thread)).unwrap();
-    }
-
-    fn waits(&self, thread: &str) -> bool {
-        self.0.path().join(thread).exists()
-    }
-
-    fn take_back(&self, thread: &str) {
-        fs::remove_file(self.0.path().join(thread)).unwrap();
-    }
+fn options(faults: &Faults) -> Options {
+    faults.options(bounded(BOUND.1))
 }
 
 fn bounded(line: &str) -> Options {
@@ -98,11 +73,12 @@ fn replaced_because(daemon: &Daemon, before: &StatusResponse, why: &str) {
 /// A supervisor that spins when it is told of an exit is ended within the bound.
 fn a_daemon_that_spins_on_an_exit_is_replaced() {
     let faults = Faults::new();
-    Daemon::with(faults.options(), |daemon| {
+    // Before the first connection: it may be that one for which the keeper asks, and not the exit.
+    let begun = wall_clock();
+    Daemon::with(options(&faults), |daemon| {
         let run = daemon.run(daemon.probe(&["pause"]));
         let before = daemon.status();
         faults.ask_for("supervisor", "spin");
-        let begun = wall_clock();
         kill(Pid::from_raw(run.started.pid), Signal::SIGKILL).unwrap();
         replaced_because(daemon, &before, "it hangs");
         let took = wall_clock() - begun;
@@ -113,7 +89,7 @@ fn a_daemon_that_spins_on_an_exit_is_replaced() {
 /// A supervisor that spins over a call, with nothing that the keeper could have told it.
 fn a_daemon_that_spins_on_a_call_is_replaced() {
     let faults = Faults::new();
-    Daemon::with(faults.options(), |daemon| {
+    Daemon::with(options(&faults), |daemon| {
         let before = daemon.status();
         faults.ask_for("supervisor", "spin");
         let call = daemon.start_aer(&["list"]);
@@ -126,7 +102,7 @@ fn a_daemon_that_spins_on_a_call_is_replaced() {
 /// Doors that spin accept nobody: whoever connects makes the keeper find out.
 fn doors_that_spin_are_replaced() {
     let faults = Faults::new();
-    Daemon::with(faults.options(), |daemon| {
+    Daemon::with(options(&faults), |daemon| {
         let before = daemon.status();
         faults.ask_for("doors", "spin");
         let first = daemon.start_aer(&["list"]);
@@ -140,7 +116,7 @@ fn doors_that_spin_are_replaced() {
 /// No thread dies unnoticed: whichever panics, the daemon ends and says which it was, and the next one comes.
 fn a_thread_that_panics_takes_the_daemon_along() {
     let faults = Faults::new();
-    Daemon::with(faults.options(), |daemon| {
+    Daemon::with(options(&faults), |daemon| {
         for (thread, wakes_it) in [
             ("supervisor", &["list"][..]),
             ("spawner", &["exec", "--", "/bin/true"]),
@@ -164,12 +140,9 @@ fn a_thread_that_panics_takes_the_daemon_along() {
 /// A daemon that cannot get memory any more aborts, and the next one has its own.
 fn a_daemon_that_leaks_until_it_has_no_memory_is_replaced() {
     let faults = Faults::new();
-    Daemon::with(faults.options(), |daemon| {
+    Daemon::with(options(&faults), |daemon| {
         let before = daemon.status();
-        let mut limit = Command::new("prlimit");
-        limit.args(["--as=2000000000:", "--pid", &before.daemon_pid.to_string()]);
-        let limited = Process::start(limit, || {}).finish();
-        assert!(limited.status.success(), "{}", limited.err());
+        limit_memory(before.daemon_pid);
         faults.ask_for("supervisor", "leak");
         let call = daemon.start_aer(&["list"]);
         // Signal 6, or 9 where it takes so long to get there that it hangs, unless its doors see that first.
@@ -181,7 +154,7 @@ fn a_daemon_that_leaks_until_it_has_no_memory_is_replaced() {
 /// A daemon whose every turn takes a fifth of the bound is slow, and lives: it gets on.
 fn a_slow_daemon_is_not_ended() {
     let faults = Faults::new();
-    Daemon::with(faults.options(), |daemon| {
+    Daemon::with(options(&faults), |daemon| {
         let before = daemon.status();
         faults.ask_for("supervisor", "slow 1/1");
         let begun = wall_clock();
@@ -199,7 +172,7 @@ fn a_slow_daemon_is_not_ended() {
 /// its call breaks; the keeper always has another daemon, and the last one is none the worse.
 fn faults_at_random() {
     let faults = Faults::new();
-    Daemon::with(faults.options(), |daemon| {
+    Daemon::with(options(&faults), |daemon| {
         let before = daemon.status();
         let fault = ["panic 1/40", "spin 1/80", "panic 1/40"];
         let mut answered = 0;
@@ -223,6 +196,34 @@ fn faults_at_random() {
         let after = daemon.status();
         assert_eq!(after.keeper_pid, before.keeper_pid);
         assert_eq!(daemon.answer(argv(&["/bin/echo", "on"])).stdout, "on\n");
+    });
+}
+
+/// However many daemons have died one after the other, the next that hangs in its start has the bound of a start, three
+/// times that of an answer: only starts that hung themselves are followed by longer ones.
+fn a_start_that_hangs_is_not_given_longer_for_others_that_died() {
+    let faults = Faults::new();
+    let options = faults.options(Options::default().restart_delay("20ms"));
+    Daemon::with(options.config("daemon", "answer_timeout = \"1s\""), |daemon| {
+        (0..5).for_each(|_| daemon.replace());
+        let run = daemon.run(daemon.probe(&["pause"]));
+        let before = daemon.status();
+        let begun = wall_clock();
+        let dying = Pid::from_raw(before.daemon_pid);
+        // It is for the next one, which takes the run up before it serves.
+        kill(dying, Signal::SIGSTOP).unwrap();
+        faults.ask_for("deeds", "spin");
+        kill(dying, Signal::SIGKILL).unwrap();
+        eventually("it hangs", || !faults.waits("deeds"));
+        let after = next(daemon, &before);
+        let took = wall_clock() - begun;
+        assert!(
+            after.previous_daemon.contains("it has owed to serve"),
+            "{}",
+            after.previous_daemon
+        );
+        assert!(took < 20_000_000_000, "three seconds are given, it had {took} ns");
+        drop(run);
     });
 }
 

@@ -8,7 +8,7 @@ use logs::{
 };
 
 use crate::fixture::{
-    PATIENCE, Store, exited, finish, gaps, of, open, output, pipe, rest, run, unit,
+    PATIENCE, Store, exited, finish, follow, gaps, of, open, output, pipe, rest, run, unit,
 };
 
 #[test]
@@ -282,7 +282,7 @@ fn a_run_is_resumed_by_the_next_daemon() {
     store.logs.started(run(1), 42, 1).unwrap();
     stdout.write_all(b"before\n").unwrap();
     let mut reader = store.logs.reader(unit("web"), Position(0), of(run(1)));
-    while !matches!(crate::fixture::follow(&mut reader), Item::Chunk { .. }) {}
+    while !matches!(follow(&mut reader), Item::Chunk { .. }) {}
     store.logs.close();
     stdout.write_all(b"between\n").unwrap();
     store.reopen(Options::default());
@@ -378,4 +378,32 @@ fn what_was_kept_without_a_daemon_and_cannot_be_read_is_a_gap() {
     assert_eq!(output(&items, run, Stream::Stdout), b"the pipe\n");
     assert!(matches!(&items[..], [Item::Gap { .. }, Item::Chunk { .. }, Item::End { .. }]));
     assert_eq!(fs::read_dir(&overflow).unwrap().count(), 4);
+}
+
+/// Of many that go on, what was kept without a daemon is taken when they are all attached, without a word from them.
+#[test]
+fn many_go_on_at_once() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (root, overflow) = (folder.path().join("logs"), folder.path().join("overflow"));
+    fs::create_dir(&overflow).unwrap();
+    let told = Box::new(|_| {});
+    let runs = [1, 2, 3].map(run);
+    for run in runs {
+        let digits = run.to_string().replace('-', "");
+        fs::write(overflow.join(format!("{digits}.stdout.7")), format!("{run}\n")).unwrap();
+    }
+    let logs = LogStore::open_after_absence(&root, &overflow, Options::default(), told).unwrap();
+    let writers = runs.map(|run| {
+        let ((stdout, out), (stderr, err)) = (pipe(), pipe());
+        let log = unit(&run.to_string());
+        logs.attach_one(Attach { run, log, stdout, stderr, resumed: true }).unwrap();
+        (out, err)
+    });
+    logs.resume();
+    for run in runs {
+        let mut reader = logs.reader(unit(&run.to_string()), Position(0), of(run));
+        let Item::Chunk { bytes, .. } = follow(&mut reader) else { panic!() };
+        assert_eq!(bytes, format!("{run}\n").as_bytes());
+    }
+    drop(writers);
 }

@@ -59,14 +59,19 @@ pub(crate) fn a_child_leaves_its_mark() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"begun: ").unwrap();
         let mark = |file: &File| Some((file.try_clone().unwrap().into(), &b"yes"[..]));
-        assert_eq!(output(method, PlanInput { mark: mark(&file), ..shell("echo ran") }), "ran\n");
-        // Also where the program cannot be executed: the process was there.
+        let pid = output(method, PlanInput { mark: mark(&file), ..shell("printf %s $$") });
         let missing = PlanInput { mark: mark(&file), ..input("/nonexistent/x", &["x"]) };
-        assert_eq!(run(method, missing).unwrap_err().stage, Stage::Exec);
-        let mut text = String::new();
+        let missing = run(method, missing).unwrap_err();
+        assert_eq!(missing.stage, Stage::Exec);
+        let mut bytes = Vec::new();
         file.rewind().unwrap();
-        file.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "begun: yesyes", "{method}");
+        file.read_to_end(&mut bytes).unwrap();
+        let [first, second] = [b"begun: yes".len(), b"begun: yesPID.yes".len()]
+            .map(|at| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
+        assert_eq!(bytes.len(), b"begun: yesPID.yesPID.".len(), "{method}");
+        assert_eq!(first.to_string(), pid, "{method}");
+        // Also where the program cannot be executed: the process was there.
+        assert_eq!(Some(second), missing.pid.map(|pid| pid.as_raw().unsigned_abs()), "{method}");
     }
 }
 

@@ -22,7 +22,6 @@ pub(super) fn invalid_definition(why: &Invalid) -> Status {
 pub(super) fn unanswered(why: &Unanswered) -> Status {
     let code = match why {
         Unanswered::Busy(_) => Code::ResourceExhausted,
-        Unanswered::Ending => Code::Unavailable,
         Unanswered::OutOfTurn => Code::Internal,
         Unanswered::Refused(refusal) => match refusal {
             Refusal::NameTaken { .. } | Refusal::RunTaken { .. } | Refusal::NameOfUnit(_) => {

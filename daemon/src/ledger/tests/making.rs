@@ -8,7 +8,10 @@ use units::{
     Account, Cause, Change, ChangeCause, Desired, Door, ExitRecord, Leftovers, Name, Origin,
     ProcessExit, ProcessUsage, Role, RunId, StartFailure, StopHow, UnitResult, UnitSpec, UnitState,
     Wanted,
-    kept::{End, Identity, Keep, KeptBelonging, KeptEnd, KeptRun, KeptUnit, Part, Stage},
+    kept::{
+        End, Failure, Identity, Keep, KeptBelonging, KeptEnd, KeptRun, KeptUnit, Part, Stage,
+        StartWindow,
+    },
 };
 
 use super::USUAL;
@@ -256,6 +259,7 @@ fn unit() -> impl Strategy<Value = KeptUnit> {
                 let (ran, said_ready, unready, overdue, asked) = flags;
                 let (at, since, restarts, streak, starts, started) = numbers;
                 let next = next.map(|(comment, by)| (spec(&name, &comment), by));
+                let failure = failure.map(|(why, record)| Box::new(Failure { why, record }));
                 let desired = Desired { wanted, by: wanted_by, at };
                 KeptUnit {
                     spec: spec(&name, &comment),
@@ -279,7 +283,7 @@ fn unit() -> impl Strategy<Value = KeptUnit> {
                     next,
                     restarts,
                     streak,
-                    window: (opened, starts),
+                    window: StartWindow { opened, starts },
                     timer,
                     status_text,
                     started,
@@ -288,16 +292,24 @@ fn unit() -> impl Strategy<Value = KeptUnit> {
         )
 }
 
-fn keep() -> impl Strategy<Value = Keep> {
+/// A unit as the core says it: its specifications first.
+fn said(unit: KeptUnit) -> Vec<Keep> {
+    let next = unit.next.iter().map(|(spec, _)| Keep::NextSpec(Arc::clone(spec)));
+    let mut keeps: Vec<Keep> = next.collect();
+    keeps.extend([Keep::Spec(Arc::clone(&unit.spec)), Keep::Unit(Arc::new(unit))]);
+    keeps
+}
+
+fn keep() -> impl Strategy<Value = Vec<Keep>> {
     let end = (identity(), record(), any::<bool>()).prop_map(|(identity, record, of_unit)| {
         KeptEnd { identity: Identity { run: record.run, ..identity }, record, of_unit }
     });
     prop_oneof![
-        4 => unit().prop_map(|unit| Keep::Unit(Arc::new(unit))),
-        4 => run().prop_map(|run| Keep::Run(Arc::new(run))),
-        2 => end.prop_map(Keep::Ended),
-        1 => name().prop_map(Keep::Forgotten),
-        1 => id().prop_map(Keep::Gone),
+        4 => unit().prop_map(said),
+        4 => run().prop_map(|run| vec![Keep::Run(Arc::new(run))]),
+        2 => end.prop_map(|end| vec![Keep::Ended(end)]),
+        1 => name().prop_map(|name| vec![Keep::Forgotten(name)]),
+        1 => id().prop_map(|run| vec![Keep::Gone(run)]),
     ]
 }
 
@@ -324,7 +336,8 @@ fn change(sequence: u64) -> impl Strategy<Value = Arc<Change>> {
 
 /// Steps, each of which tells one change.
 pub(super) fn steps() -> impl Strategy<Value = Vec<(Vec<Keep>, Arc<Change>)>> {
-    vec((vec(keep(), 1..4), change(0)), 1..8).prop_map(|mut steps| {
+    let keeps = vec(keep(), 1..4).prop_map(|keeps| keeps.concat());
+    vec((keeps, change(0)), 1..8).prop_map(|mut steps| {
         for ((_, change), number) in steps.iter_mut().zip(1..) {
             *change = Arc::new(Change { sequence: number, ..Change::clone(change) });
         }

@@ -2,7 +2,7 @@
 
 mod making;
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use making::steps;
 use proptest::{collection::vec, prelude::*};
@@ -32,6 +32,8 @@ fn written(folder: &std::path::Path, steps: &[(Vec<Keep>, Arc<Change>)]) -> Vec<
         kept.changes.push(Arc::clone(change));
         for keep in keeps.iter().cloned() {
             match keep {
+                // The unit has them.
+                Keep::Spec(_) | Keep::NextSpec(_) => {}
                 Keep::Unit(unit) => {
                     kept.units.retain(|it| it.spec.name != unit.spec.name);
                     kept.units.push(unit);

@@ -11,7 +11,7 @@ use crate::{
     Change, ExitRecord, Leftovers, Name, Origin, ProcessExit, RunId, StartFailure,
     kept::{Fate, Keep, Kept, KeptEnd, Part},
     order::{Execution, StopHow},
-    run::{Belonging, End, Identity, Run, Stage},
+    run::{End, Identity, Run, Stage},
     signal::SIGTERM,
     unit::{Unit, UnitDetail, UnitSpec},
 };
@@ -33,17 +33,18 @@ impl Core {
             let mut history = histories.remove(&name).unwrap_or_default();
             history.drain(..history.len().saturating_sub(UnitDetail::CHANGES));
             core.unit_timers.extend(unit.timer.map(|at| (at, name.clone())));
-            core.units.insert(name, Box::new(Unit::resumed(&unit, history)));
+            core.units.insert(name, Unit::resumed(unit, history));
         }
         for run in &kept.runs {
             let id = run.identity.run;
             let spec = core.unit_with(&run.identity.name, id);
-            let run = Run::resumed(run, spec.as_ref());
+            let run = Run::resumed(run, spec);
             core.timers.extend(run.timer.map(|at| (at, id)));
             core.add(run);
         }
         core.fill_gaps();
         core.runs.forget_touched();
+        core.units.forget_touched();
         for KeptEnd { identity, record, of_unit } in kept.ended {
             let ended = if of_unit { &mut core.ended_of_units } else { &mut core.ended };
             ended.push(identity, record);
@@ -64,12 +65,11 @@ impl Core {
         let mut missing: Vec<(Part, Arc<UnitSpec>, u32)> = Vec::new();
         for unit in self.units.values() {
             let gone = unit.parts().filter(|part| !self.runs.contains_key(&part.run));
-            missing.extend(gone.map(|part| (part, Arc::clone(&unit.spec), unit.restarts())));
+            missing.extend(gone.map(|part| (part, Arc::clone(&unit.spec), unit.restarts)));
         }
         for (Part { run, role, pid }, spec, restarts) in missing {
             let by = Origin::daemon("what was known of it is lost");
-            let mut made = Run::new(Identity::of_unit(run, &spec), by);
-            made.unit = Some(Box::new(Belonging { spec, role, restarts, entirely: false }));
+            let mut made = Run::of_unit(run, (&spec, role), restarts, by);
             (made.unadopted, made.stage, made.pid) = (true, Stage::Running, pid);
             self.add(made);
         }
@@ -143,7 +143,7 @@ impl Core {
     /// was not told of it, and may call again.
     fn adopt_unmade(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
         let Some(run) = self.runs.get(&id) else { return };
-        let Some(belonging) = &run.unit else {
+        let Some((spec, belonging)) = run.spec.as_ref().zip(run.unit) else {
             let name = run.identity.name.clone();
             self.remove(id);
             self.free(&name, id);
@@ -161,7 +161,7 @@ impl Core {
         let (main_pid, result) = unit.told(belonging.role);
         actions.push(Action::SpawnUnit {
             run: id,
-            spec: Arc::clone(&belonging.spec),
+            spec: Arc::clone(spec),
             role: belonging.role,
             main_pid,
             result,

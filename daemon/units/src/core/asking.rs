@@ -42,7 +42,7 @@ impl Core {
             return self.units.contains_key(name).then(|| name.clone());
         }
         let run = self.runs.get(&self.find(target)?.run)?;
-        let program = run.unit.as_ref().is_some_and(|belonging| belonging.role == Role::Main);
+        let program = run.unit.is_some_and(|belonging| belonging.role == Role::Main);
         program.then(|| run.identity.name.clone())
     }
 
@@ -78,7 +78,7 @@ impl Core {
             Target::Run(_) | Target::Pid(_) => None,
         };
         let run = match named {
-            Some(unit) => unit.main().ok_or_else(|| unit.not_running())?.run,
+            Some(unit) => unit.main.ok_or_else(|| unit.not_running())?.run,
             None => self.find(target).ok_or_else(|| no_such_run(target))?.run,
         };
         let reached = self.runs.get(&run).is_some_and(|live| match (&live.stage, whom) {
@@ -135,13 +135,11 @@ impl Core {
     /// Forgets a unit that is dead, or all that are; their names are free at once.
     pub(super) fn forget(&mut self, which: Option<Name>) -> Result<Answer, Refusal> {
         let Some(name) = which else {
-            let dead = self.units.extract_if(|_, unit| unit.state().is_dead());
-            let mut names: Vec<Name> = dead.map(|(name, _)| name).collect();
-            names.sort_unstable();
+            let names = self.units.forget_dead();
             self.over.extend(names.iter().cloned().map(Keep::Forgotten));
             return Ok(Answer::Forgotten(names));
         };
-        let state = self.units.get(&name).map(|unit| unit.state());
+        let state = self.units.get(&name).map(|unit| unit.state);
         match state {
             None => Err(Refusal::NoSuchUnit(name)),
             Some(state) if state.is_dead() => {
@@ -156,7 +154,8 @@ impl Core {
     /// A unit's run, live or its program's last.
     pub(super) fn found_of_unit(&self, name: &Name, unit: &Unit) -> Option<Found> {
         let live = unit.live().map(|part| (part.run, part.pid, None));
-        let over = || unit.last().map(|record| (record.run, record.pid, Some(Arc::clone(record))));
+        let over =
+            || unit.last.as_ref().map(|record| (record.run, record.pid, Some(Arc::clone(record))));
         let (run, pid, ended): (RunId, _, _) = live.or_else(over)?;
         Some(Found { run, name: name.clone(), anonymous: false, pid, ended })
     }

@@ -1,18 +1,16 @@
 //! What of a step the next core must know.
 //!
 //! Invariant: nothing of a run or a unit changes without being looked at here at the end of the step, since the only ways
-//! to either note that it was touched.
+//! to either note that it was touched; and what was changed there marks itself (`crate::noted`).
 
-use std::{
-    collections::{BTreeMap, btree_map},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap, btree_map};
 
 use super::{Action, Core};
 use crate::{
-    RunId,
+    Name, RunId,
     kept::{Keep, Numbers},
     run::Run,
+    unit::Unit,
 };
 
 /// The live runs, and which of them may have changed.
@@ -68,26 +66,79 @@ impl Runs {
     }
 }
 
+/// The units that are loaded, and which of them may have changed.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    /// Boxed: a table has room for twice as many as it holds.
+    all: HashMap<Name, Box<Unit>>,
+    touched: Vec<Name>,
+}
+
+impl Units {
+    pub(super) fn get(&self, name: &Name) -> Option<&Unit> {
+        self.all.get(name).map(Box::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &Name) -> Option<&mut Unit> {
+        let unit = self.all.get_mut(name)?;
+        if self.touched.last() != Some(name) {
+            self.touched.push(name.clone());
+        }
+        Some(unit)
+    }
+
+    pub(super) fn insert(&mut self, name: Name, unit: Unit) {
+        self.touched.push(name.clone());
+        self.all.insert(name, Box::new(unit));
+    }
+
+    pub(super) fn remove(&mut self, name: &Name) {
+        self.all.remove(name);
+    }
+
+    /// Takes out those that are dead; their names, in order.
+    pub(super) fn forget_dead(&mut self) -> Vec<Name> {
+        let dead = self.all.extract_if(|_, unit| unit.state.is_dead());
+        let mut names: Vec<Name> = dead.map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(super) fn contains_key(&self, name: &Name) -> bool {
+        self.all.contains_key(name)
+    }
+
+    /// As they are, they are kept already.
+    pub(super) fn forget_touched(&mut self) {
+        self.touched.clear();
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Name> {
+        self.all.keys()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Unit> {
+        self.all.values().map(Box::as_ref)
+    }
+}
+
 impl Core {
     /// Puts what has changed since the last step before the actions of this one.
     pub(super) fn keep(&mut self, first: usize, actions: &mut Vec<Action>) {
         let mut keeps = Vec::new();
-        let mut touched = std::mem::take(&mut self.runs.touched);
+        let Runs { all, touched } = &mut self.runs;
         touched.sort_unstable();
         touched.dedup();
-        for run in
-            touched.drain(..).filter_map(|id| self.runs.all.get_mut(&id).map(|run| to_keep(run)))
-        {
-            keeps.extend(run);
+        for id in touched.drain(..) {
+            keeps.extend(all.get_mut(&id).and_then(|run| run.keep_anew()).map(Keep::Run));
         }
-        // Kept for its room.
-        self.runs.touched = touched;
         keeps.append(&mut self.over);
-        self.touched_units.sort_unstable();
-        self.touched_units.dedup();
-        for name in self.touched_units.drain(..) {
-            if let Some(unit) = self.units.get_mut(&name) {
-                keeps.extend(unit.keep_anew().map(Keep::Unit));
+        let Units { all, touched } = &mut self.units;
+        touched.sort_unstable();
+        touched.dedup();
+        for name in touched.drain(..) {
+            if let Some(unit) = all.get_mut(&name) {
+                unit.keep_anew(&mut keeps);
             }
         }
         if !keeps.is_empty() {
@@ -95,15 +146,4 @@ impl Core {
             actions.insert(first, Action::Keep { keeps, numbers });
         }
     }
-}
-
-/// What is to be kept of a run, if that has changed.
-fn to_keep(run: &mut Run) -> Option<Keep> {
-    let now = run.to_keep();
-    if run.kept.as_deref() == Some(&now) {
-        return None;
-    }
-    let now = Arc::new(now);
-    run.kept = Some(Arc::clone(&now));
-    Some(Keep::Run(now))
 }

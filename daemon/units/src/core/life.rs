@@ -160,15 +160,16 @@ impl Core {
         }
         let Some(run) = self.remove(id) else { return };
         let record = Arc::new(run.record(account));
-        for ticket in run.callers.into_iter().chain(run.watchers) {
+        for ticket in run.callers.iter().chain(&run.watchers).copied() {
             self.close(ticket);
             actions.push(Action::Reply(ticket, Answer::Ended(Arc::clone(&record))));
         }
         let role = run.unit.map(|belonging| belonging.role);
+        let identity = run.identity.clone();
         let ended = if role.is_some() { &mut self.ended_of_units } else { &mut self.ended };
-        let (identity, of_unit) = (run.identity.clone(), role.is_some());
+        ended.push(identity.clone(), Arc::clone(&record));
+        let of_unit = role.is_some();
         self.over.push(Keep::Ended(KeptEnd { identity, record: Arc::clone(&record), of_unit }));
-        ended.push(run.identity, Arc::clone(&record));
         actions.push(Action::Release { run: id, record: Arc::clone(&record) });
         match role {
             Some(role) => self.unit_run_over(now, role, &record, actions),

@@ -33,12 +33,12 @@ use crate::{
     kept::Keep,
     order::{Answer, Command, Execution, Order, Target, Ticket},
     run::{Identity, Run},
-    unit::{Draw, Unit},
+    unit::Draw,
 };
 use ended::Ended;
 use ending::ShutDown;
 pub use event::{Action, Event, Limits, Now};
-use keeping::Runs;
+use keeping::{Runs, Units};
 
 /// The registry of all runs.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct Core {
     /// The runs whose main processes have, or had, these pids.
     pids: BTreeSet<(i32, RunId)>,
     timers: BTreeSet<(Duration, RunId)>,
-    units: HashMap<Name, Box<Unit>>,
+    units: Units,
     unit_timers: BTreeSet<(Duration, Name)>,
     draw: Draw,
     /// Who waits for what, and until when.
@@ -64,8 +64,6 @@ pub struct Core {
     shut_down: Option<ShutDown>,
     /// What is over since the last step, to be kept.
     over: Vec<Keep>,
-    /// Units that may have changed in this step.
-    touched_units: Vec<Name>,
 }
 
 /// What somebody waits for.
@@ -85,7 +83,7 @@ impl Core {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            units: HashMap::new(),
+            units: Units::default(),
             unit_timers: BTreeSet::new(),
             draw: Draw::default(),
             runs: Runs::default(),
@@ -99,7 +97,6 @@ impl Core {
             total: 0,
             shut_down: None,
             over: Vec::new(),
-            touched_units: Vec::new(),
         }
     }
 

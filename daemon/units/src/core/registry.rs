@@ -87,7 +87,10 @@ impl Core {
     }
 
     pub(super) fn disarm(&mut self, id: RunId) {
-        if let Some(at) = self.runs.get_mut(&id).and_then(|run| run.timer.take()) {
+        if let Some(run) = self.runs.get_mut(&id)
+            && let Some(at) = run.timer
+        {
+            run.timer = None;
             self.timers.remove(&(at, id));
         }
     }

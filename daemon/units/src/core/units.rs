@@ -1,12 +1,12 @@
 //! Between units and their runs: what a unit wants becomes runs, what becomes of these it is told.
 
-use std::{collections::hash_map::Entry, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Action, Core, Now, Waited};
 use crate::{
     Cause, ExitRecord, Name, Origin, Refusal, RunId,
     order::{StopHow, Ticket},
-    run::{Belonging, Identity, Run},
+    run::Run,
     unit::{Deed, Role, Turn, Unit, UnitSpec},
 };
 
@@ -21,7 +21,6 @@ impl Core {
     ) -> Option<R> {
         let live = self.runs.len();
         let unit = self.units.get_mut(name)?;
-        self.touched_units.push(name.clone());
         let mut turn = Turn {
             now,
             closing: self.shut_down.is_some(),
@@ -34,7 +33,7 @@ impl Core {
         let deeds = turn.deeds;
         let timer = unit.timer;
         let armed = std::mem::replace(&mut unit.armed, timer);
-        let (spec, restarts) = (Arc::clone(&unit.spec), unit.restarts());
+        let (spec, restarts) = (Arc::clone(&unit.spec), unit.restarts);
         if armed != timer {
             armed.into_iter().for_each(|at| {
                 self.unit_timers.remove(&(at, name.clone()));
@@ -57,11 +56,8 @@ impl Core {
     ) {
         match deed {
             Deed::Spawn { run, role, main_pid, result, by } => {
-                let mut made = Run::new(Identity::of_unit(run, spec), by.clone());
+                let made = Run::of_unit(run, (spec, role), restarts, by.clone());
                 let spec = Arc::clone(spec);
-                let belonging =
-                    Belonging { spec: Arc::clone(&spec), role, restarts, entirely: false };
-                made.unit = Some(Box::new(belonging));
                 actions.push(Action::SpawnUnit { run, spec, role, main_pid, result, origin: by });
                 self.add(made);
                 self.arm(run, now.monotonic.saturating_add(self.limits.start_timeout));
@@ -91,14 +87,12 @@ impl Core {
         if let Some(holder) = self.holder(&name) {
             return Err(Refusal::NameTaken { name, holder });
         }
-        let loaded = match self.units.entry(name.clone()) {
-            Entry::Occupied(_) => true,
-            Entry::Vacant(free) => {
-                let unit = free.insert(Box::new(Unit::new(Arc::clone(&spec), origin.clone(), now)));
-                unit.first_run = run;
-                false
-            }
-        };
+        let loaded = self.units.contains_key(&name);
+        if !loaded {
+            let mut unit = Unit::new(Arc::clone(&spec), origin.clone(), now);
+            unit.first_run = run;
+            self.units.insert(name.clone(), unit);
+        }
         self.await_unit(ticket, &name, deadline);
         let begun = self.turn(now, &name, actions, |unit, turn| {
             if again {
@@ -131,7 +125,7 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         let mut units: Vec<(u64, Name)> =
-            self.units.iter().map(|(name, unit)| (unit.started, name.clone())).collect();
+            self.units.values().map(|unit| (unit.started, unit.spec.name.clone())).collect();
         units.sort_unstable_by(|one, other| other.cmp(one));
         for (_, name) in units {
             self.turn(now, &name, actions, |unit, turn| unit.stop(turn, None, how, by));
@@ -169,7 +163,6 @@ impl Core {
             && let Some(unit) = self.units.get_mut(&name)
         {
             unit.notified(id, status);
-            self.touched_units.push(name);
         }
     }
 
@@ -195,7 +188,6 @@ impl Core {
             && let Some(unit) = self.units.get_mut(&name)
         {
             unit.not_heard(id, main_lives);
-            self.touched_units.push(name);
         }
     }
 

@@ -72,7 +72,7 @@ mod view;
 pub use check::InvalidSpec;
 pub use environment::{EnvironmentText, EnvironmentWarning, InvalidVariable, check_variable};
 pub use exit_set::{ExitSet, InvalidExitWord};
-pub use restart::{Restart, RestartWhen, StartLimit};
+pub use restart::{Restart, RestartWhen, StartLimit, StartWindow};
 pub use setting::{EnvironmentFile, ResourceLimits, Setting, Stdin};
 pub use spec::{CommandSpec, KillMode, Kind, Readiness, Role, StopSpec, UnitSpec};
 pub use state::{Change, ChangeCause, Desired, Status, UnitResult, UnitState, Wanted};

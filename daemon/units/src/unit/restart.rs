@@ -157,23 +157,15 @@ impl Restart {
 }
 
 /// The starts of a unit in the window that is open.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct StartWindow {
-    opened: Duration,
-    starts: u32,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartWindow {
+    /// When it opened, on the monotonic clock.
+    pub opened: Duration,
+    /// How many starts there were in it.
+    pub starts: u32,
 }
 
 impl StartWindow {
-    /// The window that opened then, with so many starts.
-    pub(crate) fn from_kept((opened, starts): (Duration, u32)) -> Self {
-        Self { opened, starts }
-    }
-
-    /// When it opened, and how many starts there were.
-    pub(crate) fn to_keep(self) -> (Duration, u32) {
-        (self.opened, self.starts)
-    }
-
     /// How long it takes until a start is allowed; none where it is.
     pub(crate) fn refuses(&self, limit: Option<StartLimit>, now: Duration) -> Option<Duration> {
         let limit = limit?;

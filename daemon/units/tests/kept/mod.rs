@@ -3,15 +3,20 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use units::{
-    Action, Change, Name, RunId,
+    Action, Change, Name, RunId, UnitSpec,
     kept::{Keep, Kept, KeptEnd, KeptRun, KeptUnit, Numbers},
 };
+
+/// What a unit is, and is to be started as.
+type Specs = (Option<Arc<UnitSpec>>, Option<Arc<UnitSpec>>);
 
 /// The last picture of everything.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     numbers: Numbers,
     units: BTreeMap<Name, Arc<KeptUnit>>,
+    /// What each of them is, and is to be started as, as it was said last.
+    specs: BTreeMap<Name, Specs>,
     runs: BTreeMap<RunId, Arc<KeptRun>>,
     ended: Vec<KeptEnd>,
     changes: Vec<Arc<Change>>,
@@ -27,8 +32,16 @@ impl Shelf {
         self.numbers = *numbers;
         for keep in keeps.iter().cloned() {
             match keep {
-                Keep::Unit(unit) => drop(self.units.insert(unit.spec.name.clone(), unit)),
-                Keep::Forgotten(name) => drop(self.units.remove(&name)),
+                Keep::Spec(spec) => self.specs(&spec).0 = Some(Arc::clone(&spec)),
+                Keep::NextSpec(spec) => self.specs(&spec).1 = Some(Arc::clone(&spec)),
+                Keep::Unit(unit) => {
+                    self.check_said(&unit);
+                    self.units.insert(unit.spec.name.clone(), unit);
+                }
+                Keep::Forgotten(name) => {
+                    self.units.remove(&name);
+                    self.specs.remove(&name);
+                }
                 Keep::Run(run) => drop(self.runs.insert(run.identity.run, run)),
                 Keep::Ended(end) => {
                     self.runs.remove(&end.record.run);
@@ -38,6 +51,21 @@ impl Shelf {
             }
         }
         true
+    }
+
+    fn specs(&mut self, spec: &UnitSpec) -> &mut Specs {
+        self.specs.entry(spec.name.clone()).or_default()
+    }
+
+    /// What a unit is, and is to be started as, was said before it.
+    fn check_said(&mut self, unit: &KeptUnit) {
+        let (spec, next) = &*self.specs(&unit.spec);
+        let same = |known: &Option<Arc<UnitSpec>>, wanted: &Arc<UnitSpec>| {
+            known.as_ref().is_some_and(|known| Arc::ptr_eq(known, wanted))
+        };
+        assert!(same(spec, &unit.spec), "what it is was not said before {unit:?}");
+        let said = unit.next.as_ref().is_none_or(|(wanted, _)| same(next, wanted));
+        assert!(said, "what it is to be started as was not said before {unit:?}");
     }
 
     /// All of it.

@@ -50,6 +50,10 @@ pub(crate) fn perform(words: &[String]) {
             "nuls" => repeat(0, number(word())),
             "broken" => print(io::stdout(), b"a\xff\xfe\x80b\n"),
             "numbered" => numbered(word(), number(word())),
+            "live" => crate::storm::live(word()),
+            "bursts" => {
+                crate::storm::bursts(word(), word(), (number(word()), number(word())));
+            }
             "close" => close::<i32>(number(word())).expect("it was open"),
             "say" => add(word(), word()),
             "append" => add(word(), word()),
@@ -109,11 +113,11 @@ fn sole(lock: &str, complaints: &str) {
 }
 
 /// A program's pause, not a wait for anything.
-fn nap(span: Duration) {
+pub(crate) fn nap(span: Duration) {
     let _ = poll(&mut [], PollTimeout::try_from(span).expect("a short nap"));
 }
 
-fn print(stream: impl std::os::fd::AsFd, mut bytes: &[u8]) {
+pub(crate) fn print(stream: impl std::os::fd::AsFd, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let count = write(&stream, bytes).unwrap_or_else(|error| {
             // The reader is gone or the descriptor closed: as a usual program, end quietly.

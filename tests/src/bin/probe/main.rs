@@ -17,6 +17,8 @@
 //! | `bytes COUNT` | prints that many `x` in large writes |
 //! | `nuls COUNT`, `broken` | prints NULs; bytes that are not UTF-8 |
 //! | `numbered FILE RATE` | prints numbered lines for ever, RATE a second (0: no limit), and keeps in FILE how many it has written |
+//! | `live FOLDER` | one life of a service in a storm: `tests::storm::lives` |
+//! | `bursts FIFO FILE RATE BYTES` | prints so many bytes of numbered lines, at most RATE a second, for each byte from FIFO, until that is a dot; then FILE says how many lines, bytes and nanoseconds |
 //! | `close FD` | closes a descriptor |
 //! | `say FIFO TEXT`, `await FIFO` | writes a line to a FIFO; waits until it is released |
 //! | `append FILE TEXT`, `mark FILE` | adds a line; adds its process id |
@@ -30,6 +32,7 @@
 
 mod actions;
 mod report;
+mod storm;
 
 use std::env;
 

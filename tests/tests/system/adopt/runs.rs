@@ -2,8 +2,9 @@
 
 use api::runtime::StopRequest;
 use tests::{
-    Daemon, Fifo, Options, argv, eventually, procfs,
+    Daemon, Fifo, Need, Options, Tracking, argv, eventually, procfs,
     rpc::{code, fresh_id, identified, named, signal},
+    storm::Faults,
 };
 use tonic::{Code, Request};
 
@@ -20,7 +21,12 @@ pub(crate) fn core() -> Vec<Core> {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![[]; what_nobody_names_is_stopped, an_end_is_told_by_the_next_daemon_too]
+    let mut all = cases![[]; what_nobody_names_is_stopped, an_end_is_told_by_the_next_daemon_too];
+    all.extend(cases![[Need::Faults];
+        an_end_of_which_no_daemon_knew_the_process_is_exact,
+        an_end_of_which_no_daemon_knew_the_process_is_exact_best_effort,
+    ]);
+    all
 }
 
 fn stop(run_id: &str) -> Request<StopRequest> {
@@ -92,6 +98,33 @@ fn an_end_while_there_was_no_daemon_is_exact(options: Options) {
         assert_eq!(code(&again.finish()), Some(9));
         assert_eq!(again.stdout, b"one\ntwo\n");
     });
+}
+
+/// A daemon that dies when it has made a process, and has told nobody which that is: what the process says itself is
+/// enough, also where it has ended by then.
+fn unknown_end(options: Options) {
+    let faults = Faults::new();
+    Daemon::with(faults.options(options.restart_delay("300ms")), |daemon| {
+        for status in [5, 6] {
+            faults.ask_for("midwife", "panic");
+            let words = ["line", "one", "exit", &status.to_string()];
+            let id = fresh_id();
+            let executable = identified(&id, daemon.probe(&words));
+            assert!(daemon.exec(executable.clone()).is_err(), "its daemon dies");
+            let again = daemon.answer(executable);
+            let exit = again.exit.expect("it has ended");
+            assert_eq!((code(&exit), &*again.stdout), (Some(status), "one\n"), "{exit:?}");
+            assert!(exit.pid > 0, "{exit:?}");
+        }
+    });
+}
+
+fn an_end_of_which_no_daemon_knew_the_process_is_exact() {
+    unknown_end(Options::default());
+}
+
+fn an_end_of_which_no_daemon_knew_the_process_is_exact_best_effort() {
+    unknown_end(Options::default().tracking(Tracking::BestEffort));
 }
 
 /// An acknowledged stop outlives the daemon: what does not heed the signal is killed in time.

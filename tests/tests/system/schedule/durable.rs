@@ -95,7 +95,7 @@ fn a_second_instance_leaves_it_alone() {
 /// `cargo bench -p tests --bench schedule_storm` has two hundred.
 fn short_storm() {
     let mut daemon = Daemon::start(Options::default());
-    let counts = tests::storm::rounds(&mut daemon, tests::storm::seed(), 10);
+    let counts = tests::storm::crashes(&mut daemon, tests::storm::seed(), 10);
     assert_eq!(counts.kills, 10);
     assert!(counts.acknowledged > 0, "{counts:?}");
     daemon.stop();

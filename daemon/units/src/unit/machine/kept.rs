@@ -1,95 +1,62 @@
 //! What the next core must know of a unit, and the unit made of it again. Left out are who waits and the last changes,
 //! which are kept by themselves.
 
-use std::sync::Arc;
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
-use super::{Failure, Part, StartWindow, Unit};
+use super::{Part, Unit};
 use crate::{
-    kept::KeptUnit,
+    kept::{Keep, KeptUnit},
+    noted::Noted,
     unit::{
         spec::Role,
         state::{Change, UnitResult},
     },
 };
 
+impl Deref for Unit {
+    type Target = KeptUnit;
+
+    fn deref(&self) -> &KeptUnit {
+        &self.kept
+    }
+}
+
+impl DerefMut for Unit {
+    fn deref_mut(&mut self) -> &mut KeptUnit {
+        &mut self.kept
+    }
+}
+
 impl Unit {
     /// The unit as an earlier core kept it, with its last changes.
-    pub(crate) fn resumed(kept: &Arc<KeptUnit>, history: Vec<Arc<Change>>) -> Self {
-        let one = KeptUnit::clone(kept);
-        let failure = one.failure.map(|(why, record)| Box::new(Failure { why, record }));
+    pub(crate) fn resumed(kept: Arc<KeptUnit>, history: Vec<Arc<Change>>) -> Self {
+        let next = kept.next.as_ref().map(|(spec, _)| Arc::clone(spec));
         Self {
-            spec: one.spec,
-            desired: one.desired,
-            state: one.state,
-            since: one.since,
-            result: one.result,
-            failure,
-            first_run: one.first_run,
-            main: one.main,
-            control: one.control,
-            last: one.last,
-            ran: one.ran,
-            said_ready: one.said_ready,
-            unready: one.unready,
-            overdue: one.overdue,
-            up_since: one.up_since,
-            by: one.by,
-            how: one.how,
-            asked: one.asked,
-            next: one.next,
-            restarts: one.restarts,
-            streak: one.streak,
-            window: StartWindow::from_kept(one.window),
-            timer: one.timer,
-            armed: one.timer,
+            kept_specs: [Some(Arc::clone(&kept.spec)), next],
+            armed: kept.timer,
+            kept: Noted::kept(kept),
             waiting: Vec::new(),
-            status_text: one.status_text,
-            started: one.started,
             history: history.into(),
-            kept: Some(Arc::clone(kept)),
         }
     }
 
-    /// What is to be kept of it, if that has changed.
-    pub(crate) fn keep_anew(&mut self) -> Option<Arc<KeptUnit>> {
-        let now = self.now();
-        if self.kept.as_deref() == Some(&now) {
-            return None;
+    /// What is to be kept of it, if that may have changed.
+    pub(crate) fn keep_anew(&mut self, keeps: &mut Vec<Keep>) {
+        let Some(now) = self.kept.take_changed() else { return };
+        let next = now.next.as_ref().map(|(spec, _)| spec);
+        let says: [fn(_) -> _; 2] = [Keep::Spec, Keep::NextSpec];
+        let wanted = says.into_iter().zip([Some(&now.spec), next]);
+        for (known, (say, spec)) in self.kept_specs.iter_mut().zip(wanted) {
+            let Some(spec) = spec else { continue };
+            if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, spec)) {
+                keeps.push(say(Arc::clone(spec)));
+                *known = Some(Arc::clone(spec));
+            }
         }
-        let now = Arc::new(now);
-        self.kept = Some(Arc::clone(&now));
-        Some(now)
-    }
-
-    fn now(&self) -> KeptUnit {
-        let failure = self.failure.as_ref();
-        KeptUnit {
-            spec: Arc::clone(&self.spec),
-            desired: self.desired.clone(),
-            state: self.state,
-            since: self.since,
-            result: self.result,
-            failure: failure.map(|failure| (failure.why.clone(), failure.record.clone())),
-            first_run: self.first_run,
-            main: self.main,
-            control: self.control,
-            last: self.last.clone(),
-            ran: self.ran,
-            said_ready: self.said_ready,
-            unready: self.unready,
-            overdue: self.overdue,
-            up_since: self.up_since,
-            by: self.by.clone(),
-            how: self.how,
-            asked: self.asked,
-            next: self.next.clone(),
-            restarts: self.restarts,
-            streak: self.streak,
-            window: self.window.to_keep(),
-            timer: self.timer,
-            status_text: self.status_text.clone(),
-            started: self.started,
-        }
+        keeps.push(Keep::Unit(now));
     }
 
     /// Its live runs.

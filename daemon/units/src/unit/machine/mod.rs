@@ -23,71 +23,23 @@ use super::{
 };
 use crate::{
     Answer, ExitRecord, Name, Now, Origin, Refusal, RunId,
-    kept::{KeptUnit, Part},
+    kept::{Failure, KeptUnit, Part},
+    noted::Noted,
     order::{StopHow, Ticket},
 };
 pub(crate) use draw::Draw;
 pub(crate) use outcome::START_STAGE_DEADLINE;
 
-/// A unit.
+/// A unit. What the next core must know of it is its own state, which it derefs to.
 #[derive(Debug)]
 pub(crate) struct Unit {
-    pub(crate) spec: Arc<UnitSpec>,
-    desired: Desired,
-    state: UnitState,
-    /// Since when it is in this state, on the wall.
-    since: i64,
-    /// What came of this start so far.
-    result: UnitResult,
-    /// The first thing that went wrong with it.
-    failure: Option<Box<Failure>>,
-    /// The id of its first run, where somebody chose it.
-    pub(crate) first_run: Option<RunId>,
-    main: Option<Part>,
-    control: Option<Part>,
-    /// The last end of its program.
-    last: Option<Arc<ExitRecord>>,
-    /// Whether that was in this start.
-    ran: bool,
-    /// Whether its program has said that it is ready.
-    said_ready: bool,
-    /// Whether its program ended before it had said so.
-    unready: bool,
-    /// Whether the run of its program did not heed its signal in time.
-    overdue: bool,
-    /// Since when it is up, on the monotonic clock.
-    up_since: Option<Duration>,
-    /// Who is behind what is going on.
-    by: Origin,
-    /// How it is brought down, while it is.
-    how: StopHow,
-    /// Whether what is alive of it has been told to end.
-    asked: bool,
-    /// What it is to be started as when it is down, and by whom.
-    next: Option<(Arc<UnitSpec>, Origin)>,
-    /// Automatic restarts since somebody started it.
-    restarts: u32,
-    /// Automatic restarts since it was stable.
-    streak: u32,
-    window: StartWindow,
-    /// The one moment at which something is to be done about it, on the monotonic clock.
-    pub(crate) timer: Option<Duration>,
+    kept: Noted<KeptUnit>,
+    /// The specifications that were kept last: what it is, and is to be started as.
+    kept_specs: [Option<Arc<UnitSpec>>; 2],
     /// The moment that the registry knows of.
     pub(crate) armed: Option<Duration>,
     waiting: Vec<(Ticket, Awaited)>,
-    status_text: Option<String>,
-    /// The number of its last start, by which the last to start is the first to stop.
-    pub(crate) started: u64,
     history: VecDeque<Arc<Change>>,
-    /// As it was last kept.
-    kept: Option<Arc<KeptUnit>>,
-}
-
-/// What went wrong.
-#[derive(Debug)]
-struct Failure {
-    why: String,
-    record: Option<Arc<ExitRecord>>,
 }
 
 /// What somebody waits for.
@@ -132,7 +84,7 @@ pub(crate) enum Deed {
 impl Unit {
     /// A unit that was never started.
     pub(crate) fn new(spec: Arc<UnitSpec>, by: Origin, now: Now) -> Self {
-        Self {
+        let kept = KeptUnit {
             spec,
             desired: Desired { wanted: Wanted::Down, by: by.clone(), at: now.wall },
             state: UnitState::Inactive,
@@ -156,12 +108,15 @@ impl Unit {
             streak: 0,
             window: StartWindow::default(),
             timer: None,
-            armed: None,
-            waiting: Vec::new(),
             status_text: None,
             started: 0,
+        };
+        Self {
+            kept: Noted::new(kept),
+            kept_specs: [None, None],
+            armed: None,
+            waiting: Vec::new(),
             history: VecDeque::new(),
-            kept: None,
         }
     }
 

@@ -18,7 +18,8 @@ const STATUS_TEXT: usize = 1024;
 impl Unit {
     /// A run's program has been executed.
     pub(crate) fn executed(&mut self, turn: &mut Turn<'_>, run: RunId, pid: i32) {
-        for part in [&mut self.main, &mut self.control].into_iter().flatten() {
+        let kept = &mut *self.kept;
+        for part in [&mut kept.main, &mut kept.control].into_iter().flatten() {
             if part.run == run {
                 part.pid = pid;
             }
@@ -49,8 +50,11 @@ impl Unit {
 
     /// A run's program says something about itself.
     pub(crate) fn notified(&mut self, run: RunId, text: &str) {
-        if self.main.is_some_and(|main| main.run == run) {
-            self.status_text = Some(text.chars().take(STATUS_TEXT).collect());
+        let text: String = text.chars().take(STATUS_TEXT).collect();
+        // Some say the same again and again, which is not worth keeping.
+        if self.main.is_some_and(|main| main.run == run) && self.status_text.as_ref() != Some(&text)
+        {
+            self.status_text = Some(text);
         }
     }
 

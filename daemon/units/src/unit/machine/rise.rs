@@ -82,7 +82,8 @@ impl Unit {
 
     fn begin(&mut self, turn: &mut Turn<'_>, by: Origin, cause: ChangeCause) {
         self.clear(by);
-        self.window.count(self.spec.restart.start_limit, turn.now.monotonic);
+        let limit = self.spec.restart.start_limit;
+        self.window.count(limit, turn.now.monotonic);
         self.started = turn.draw.start();
         self.before(turn, 0, cause, None);
     }

@@ -1,12 +1,9 @@
 //! A unit, as it is shown.
 
 use super::{Now, Part, Unit};
-use crate::{
-    ExitRecord,
-    unit::{
-        state::UnitState,
-        view::{UnitDetail, UnitView},
-    },
+use crate::unit::{
+    state::UnitState,
+    view::{UnitDetail, UnitView},
 };
 
 impl Unit {
@@ -44,26 +41,8 @@ impl Unit {
         }
     }
 
-    pub(crate) fn state(&self) -> UnitState {
-        self.state
-    }
-
     /// Its live run: of its program, or else of a command.
     pub(crate) fn live(&self) -> Option<Part> {
         self.main.or(self.control)
-    }
-
-    /// The live run of its program.
-    pub(crate) fn main(&self) -> Option<Part> {
-        self.main
-    }
-
-    pub(crate) fn restarts(&self) -> u32 {
-        self.restarts
-    }
-
-    /// The last end of its program.
-    pub(crate) fn last(&self) -> Option<&std::sync::Arc<ExitRecord>> {
-        self.last.as_ref()
     }
 }
