@@ -154,3 +154,15 @@ pub(crate) fn process_exit(exit: Exit) -> ProcessExit {
         usage: ProcessUsage { user_time: exit.user_time, system_time: exit.system_time },
     }
 }
+
+/// The same in the words of the protocol; none for an end that no process has.
+pub(crate) fn told_exit(exit: &ProcessExit) -> Option<Exit> {
+    let (how, status) = match exit.cause {
+        Cause::Exited(status) => (How::Exited, status),
+        Cause::Signalled { signal, core_dumped: false } => (How::Killed, signal),
+        Cause::Signalled { signal, core_dumped: true } => (How::Dumped, signal),
+        Cause::Failed(_) | Cause::Lost(_) => return None,
+    };
+    let ProcessUsage { user_time, system_time } = exit.usage;
+    Some(Exit { status, how, user_time, system_time, seen_at: exit.at })
+}

@@ -6,6 +6,7 @@
 //!   ([`spawning`]), the log store's thread moves output, the thread of [`scheduling`] keeps what is enabled, and tokio
 //!   serves the [`doors`].
 
+mod bequest;
 mod cgroups;
 mod changes;
 mod clock;
@@ -16,6 +17,7 @@ mod doors;
 mod environment;
 mod faults;
 mod handover;
+mod keeper_life;
 mod ledger;
 mod news;
 mod notify;
@@ -26,6 +28,7 @@ mod serve;
 mod serving;
 mod setting;
 mod spawning;
+mod strangers;
 mod succession;
 mod supervisor;
 

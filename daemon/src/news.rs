@@ -29,6 +29,8 @@ pub(crate) enum News {
     Confirmed,
     /// Another daemon is wanted in our place.
     Leave(Box<Departure>),
+    /// Our keeper was killed, and the next one has all that we hold.
+    Bequeathed,
     /// We cannot go on.
     Failed(String),
 }

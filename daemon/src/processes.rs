@@ -2,6 +2,8 @@
 //! keeper that carries the run's id in its environment, or has a parent in the run. A process that throws
 //! its environment away and outlives its parent is not found; Status says "best effort".
 
+mod everywhere;
+
 use std::{
     collections::HashSet,
     fs::{self, File},
@@ -50,12 +52,19 @@ impl Wanted<'_> {
 #[derive(Clone, Debug)]
 pub(crate) struct Descendants {
     keeper: i32,
+    /// Whether some runs are not below it, since theirs was killed.
+    everywhere: bool,
 }
 
 impl Descendants {
     /// Below this keeper.
     pub(crate) fn of(keeper: i32) -> Self {
-        Self { keeper }
+        Self { keeper, everywhere: false }
+    }
+
+    /// From here on among all processes: there are runs whose keeper was killed.
+    pub(crate) fn look_everywhere(&mut self) {
+        self.everywhere = true;
     }
 
     /// Whether no process of the run is alive.
@@ -85,6 +94,10 @@ impl Descendants {
     /// a process that vanishes or dies between two looks may have left children to the keeper, whose own
     /// were looked at before: then all is looked at again.
     fn find(&self, wanted: Wanted<'_>) -> (Vec<i32>, bool) {
+        if self.everywhere {
+            let us = std::process::id().try_into().unwrap_or(0);
+            return everywhere::find(wanted, &[self.keeper, us]);
+        }
         let mut last = Look::default();
         for _ in 0..LOOKS {
             let look = self.look(wanted);
@@ -208,9 +221,10 @@ pub(crate) fn began(pid: i32) -> Option<u64> {
 
 /// The process of a run that says of itself in the run's file that it was made, and of which nobody else has said which
 /// it is: a child of the keeper that leads a session, as none but main processes are born, and that `is_of_run`. Nothing
-/// where that is not certain.
-pub(crate) fn made_for(keeper: i32, is_of_run: impl Fn(i32) -> bool) -> Option<i32> {
-    let all = children(keeper).unwrap_or_default().into_iter();
+/// where that is not certain. Where its keeper was killed there is none, and it may be anybody's child.
+pub(crate) fn made_for(keeper: Option<i32>, is_of_run: impl Fn(i32) -> bool) -> Option<i32> {
+    let all = keeper.map_or_else(everywhere::all, |keeper| children(keeper).unwrap_or_default());
+    let all = all.into_iter();
     let mut found: Vec<(u64, i32)> = all
         .filter(|pid| leads_session(*pid) && is_of_run(*pid))
         .filter_map(|pid| Some((began(pid)?, pid)))
@@ -246,13 +260,16 @@ pub(crate) fn is_of_run(pid: i32, run: RunId) -> bool {
 
 /// A field of /proc/PID/stat by its number in proc_pid_stat(5), from 3 on.
 fn stat(pid: i32, number: usize) -> io::Result<String> {
+    let fields = stat_fields(pid)?;
+    Ok(fields.split_ascii_whitespace().nth(number.saturating_sub(3)).unwrap_or_default().to_owned())
+}
+
+/// The fields of /proc/PID/stat from the third on.
+pub(crate) fn stat_fields(pid: i32) -> io::Result<String> {
     let stat = read_small(format!("/proc/{pid}/stat"))?;
     // The name, field 2, may hold anything, brackets too: the last one closes it.
     let name = stat.iter().rposition(|byte| *byte == b')').unwrap_or(0);
-    let after = stat.get(name + 1..).unwrap_or_default();
-    let mut fields = after.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-    let field = fields.nth(number.saturating_sub(3)).unwrap_or_default();
-    Ok(String::from_utf8_lossy(field).into_owned())
+    Ok(String::from_utf8_lossy(stat.get(name + 1..).unwrap_or_default()).into_owned())
 }
 
 /// Reads a file that is mostly small, as those of runs and processes are, by three system calls; to ask first how long it

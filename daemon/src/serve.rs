@@ -9,13 +9,14 @@ use keeper::{
 use logs::LogStore;
 use nix::{
     fcntl::{OFlag, open},
-    sys::stat::Mode,
+    sys::{signalfd::SignalFd, stat::Mode},
     unistd::setsid,
 };
 use spawn::{Method, Probe};
 use units::{Limits, RunId};
 
 use crate::{
+    bequest::Heirs,
     cgroups::{Cgroups, Unusable},
     changes::Changes,
     configuration::{Configuration, SpawnMethod},
@@ -24,8 +25,9 @@ use crate::{
     doors::{self, Identity},
     environment::Environment,
     handover::{self, Handover, InheritedRun},
+    keeper_life::KeeperLife,
     ledger::{self, Opened},
-    news,
+    news::{self, Herald},
     notify::NotifySocket,
     processes::Descendants,
     runfile,
@@ -33,7 +35,10 @@ use crate::{
     serving::{self, Ended, Served},
     spawning::{self, Jobs, Shared},
     succession::Succession,
-    supervisor::{self, Adopted, Callers, Found, Inbox, Message, Parts, Supervisor, Tracking},
+    supervisor::{
+        self, Adopted, Callers, Estate, Found, Inbox, Message, Parts, Supervisor, Tracking,
+        take_signals_over,
+    },
 };
 
 /// How long the processes that an Exec's main process leaves behind may take to end after SIGTERM
@@ -95,9 +100,11 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     setsid().ok();
     // On older kernels a program that was executed by its descriptor is called by its number.
     nix::sys::prctl::set_name(c"auraed-core").ok();
+    // Before there are threads: all of them are to leave SIGTERM to the supervisor.
+    let signals = take_signals_over().map_err(when("taking signals"))?;
     let handover = handover::take()?;
     let keeper = handover.control.try_clone().map_err(when("keeping the channel to the keeper"))?;
-    let outcome = live(handover, &keeper);
+    let outcome = live(handover, signals, &keeper);
     if let Err(why) = &outcome {
         // It starts the next daemon in any case, and with this it can say why.
         let failing = ToKeeper::Failing { why: why.to_string() };
@@ -107,7 +114,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     outcome
 }
 
-fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
+fn live(handover: Handover, signals: SignalFd, serving: &Channel) -> Result<(), BeginError> {
     let (herald, news) = news::channel();
     news::watch_for_panics(herald.clone());
     carry_ballast();
@@ -115,30 +122,30 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
     let (inbox, receiver) = supervisor::inbox(bound).map_err(when("making the queue"))?;
     let (logs, instance) = begin_log(&handover, &inbox)?;
     let schedule = open_schedule(&handover.configuration)?;
-    let upgrades = handover.upgrades.clone();
-    let succession = Succession::new(handover.trial, upgrades, herald.clone());
+    let estate = estate(&handover, signals)?;
+    let succession = succession(&handover, &estate, &herald);
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
     let (method, opened) =
         try_and_read(&configuration, cgroups.as_ref(), (keeper, &instance.to_string()))?;
     let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
         .with(method, &tracking);
-    let Opened { ledger, kept, series } = opened;
-    let changes = Changes::resumed(series, &kept.changes, kept.numbers.changes);
+    let Opened { ledger, kept, series, taken_over, after_kill } = opened;
+    let of_killed = kept.runs.iter().filter(|_| after_kill).map(|run| run.identity.run).collect();
     let door = doors::Core {
         inbox,
         logs,
         schedule,
         environment: Environment::of_this_user(),
         cgroups,
-        changes: Arc::new(changes),
+        changes: Arc::new(Changes::resumed(series, &kept.changes, kept.numbers.changes)),
         usual: Usual::of(&configuration),
         identity,
         succession: Arc::new(succession),
+        keeper: Arc::clone(&estate.life),
     };
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
-    let notify =
-        NotifySocket::bind(&shared.notify_socket).map_err(when("making the notify socket"))?;
+    let notify = notify_socket(&shared.notify_socket)?;
     let jobs = Jobs::default();
     let all_ended = Arc::new(tokio::sync::Notify::new());
     let parts = Parts {
@@ -149,6 +156,7 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
         inbox: receiver,
         keeper: control,
         notify,
+        estate,
         logs: door.logs.clone(),
         jobs: jobs.clone(),
         changes: Arc::clone(&door.changes),
@@ -157,7 +165,8 @@ fn live(handover: Handover, serving: &Channel) -> Result<(), BeginError> {
         herald,
     };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
-    let boot = go_on(&mut supervisor, &configuration, (inherited, keeper), &spawners, &door)?;
+    let left = Left { inherited, of_killed, keeper, taken_over, after_kill };
+    let boot = go_on(&mut supervisor, &configuration, left, &spawners, &door)?;
     spawning::start(&shared, &jobs, (spawners, serving))
         .map_err(when("starting a spawner thread"))?;
     let supervisor = start_supervisor(supervisor)?;
@@ -182,6 +191,27 @@ fn drain(ended: Ended, (jobs, logs, folder): (&Jobs, &LogStore, &Path), keeper: 
         // It knows already, and waits for our exit.
         Ended::Ourselves => {}
     }
+}
+
+fn succession(handover: &Handover, estate: &Estate, herald: &Herald) -> Succession {
+    let follow = (Arc::clone(&estate.life), herald.clone());
+    Succession::new(handover.trial, handover.upgrades.clone(), follow)
+}
+
+/// Where programs say that they are ready.
+fn notify_socket(path: &Path) -> Result<NotifySocket, BeginError> {
+    NotifySocket::bind(path).map_err(when("making the notify socket"))
+}
+
+/// What is ready for the death of the keeper.
+fn estate(handover: &Handover, signals: SignalFd) -> Result<Estate, BeginError> {
+    let folder = &handover.configuration.runtime_dir;
+    let heirs = Heirs::expect(folder)
+        .map_err(when("listening in the runtime folder for the keeper that comes after ours"))?;
+    let listener = handover.listener.try_clone().map_err(when("keeping the listener"))?;
+    let keeper = handover.keeper;
+    let life = Arc::new(KeeperLife::of(keeper));
+    Ok(Estate { heirs, listener, keeper, life, signals, unreaped: Vec::new() })
 }
 
 /// How processes are made, and what earlier daemons kept: to try the one is mostly to wait for processes, and meanwhile
@@ -216,12 +246,17 @@ fn open_ledger(
         .map_err(when("opening the ledger in the runtime folder"))
 }
 
-/// The runs that the keeper knows.
-fn keep(inherited: &[InheritedRun]) -> HashSet<RunId> {
-    inherited.iter().map(|run| run.run).collect()
+/// What earlier daemons left.
+struct Left {
+    inherited: Vec<InheritedRun>,
+    /// The runs that only the ledger of a killed keeper knows.
+    of_killed: Vec<RunId>,
+    keeper: i32,
+    taken_over: bool,
+    after_kill: bool,
 }
 
-/// Removes what is left of runs that the keeper does not know.
+/// Removes what is left of runs that neither the keeper knows, nor we, where the keeper before was killed.
 fn sweep(cgroups: Option<&Cgroups>, folder: &Path, keep: &HashSet<RunId>) {
     if let Some(cgroups) = cgroups {
         cgroups.sweep(keep);
@@ -233,20 +268,21 @@ fn sweep(cgroups: Option<&Cgroups>, folder: &Path, keep: &HashSet<RunId>) {
 fn go_on(
     supervisor: &mut Supervisor,
     configuration: &Configuration,
-    (inherited, keeper): (Vec<InheritedRun>, i32),
+    left: Left,
     spawners: &[Channel],
     door: &doors::Core,
 ) -> Result<Boot, BeginError> {
-    let (cgroups, known) = (door.cgroups.as_ref(), keep(&inherited));
-    let folder = &configuration.runtime_dir;
+    let inherited = left.inherited.iter().map(|run| run.run);
+    let keep: HashSet<RunId> = inherited.chain(left.of_killed.iter().copied()).collect();
+    let (cgroups, folder) = (door.cgroups.as_ref(), &configuration.runtime_dir);
     let boot = std::thread::scope(|scope| {
         // Beside the adoption, and over before anything is made: it removes nothing that is new.
-        let clear = || sweep(cgroups, folder, &known);
+        let clear = || sweep(cgroups, folder, &keep);
         let beside = std::thread::Builder::new().name("sweep".to_owned());
         if beside.spawn_scoped(scope, clear).is_err() {
             clear();
         }
-        adopt(supervisor, configuration, (inherited, keeper), spawners)
+        adopt(supervisor, configuration, left, spawners)
     });
     // Only now, so that it does not compete with the adoption.
     door.logs.resume();
@@ -257,7 +293,7 @@ fn go_on(
 fn adopt(
     supervisor: &mut Supervisor,
     configuration: &Configuration,
-    (inherited, keeper): (Vec<InheritedRun>, i32),
+    Left { inherited, keeper, taken_over, after_kill, of_killed: _ }: Left,
     spawners: &[Channel],
 ) -> Result<Boot, BeginError> {
     let first = spawners.first().ok_or_else(|| io::Error::other("there is none"));
@@ -267,7 +303,8 @@ fn adopt(
     let runtime_dir = configuration.runtime_dir.clone();
     let known: Vec<RunId> = inherited.iter().map(|run| run.run).collect();
     let runs = runtime_dir.join("runs");
-    let Adopted { units, forgotten } = supervisor.adopt(Found { inherited, runs, keeper, spawner });
+    let found = Found { inherited, runs, keeper, spawner, taken_over, after_kill };
+    let Adopted { units, forgotten } = supervisor.adopt(found);
     let inherited = known.into_iter().filter(|run| !forgotten.contains(run)).collect();
     Ok(Boot { runtime_dir, keeper: KeeperInstance::of(keeper), inherited, units })
 }

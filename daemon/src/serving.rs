@@ -42,6 +42,7 @@ pub(crate) enum Ended {
 enum Turn {
     Failed(String),
     Leave(Box<Departure>),
+    Bequeathed,
 }
 
 /// Serves until everything has ended, or a thread has without which nothing can be served: that is an error.
@@ -75,7 +76,8 @@ pub(crate) fn serve(
         let server = doors::grpc::serve(listener, door.clone(), closed, open.clone())
             .map_err(when("serving gRPC"))?;
         let server = tokio::spawn(server);
-        tell_keeper(keeper, &ToKeeper::Serving)?;
+        // That it is gone the supervisor finds out, and what runs goes on all the same.
+        drop(tell_keeper(keeper, &ToKeeper::Serving));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
         let succession = Arc::clone(&door.succession);
         tokio::spawn(boot::boot(door, boot));
@@ -83,6 +85,10 @@ pub(crate) fn serve(
             () = all_ended.notified() => {}
             turn = turn(&mut news, keeper, &succession) => match turn {
                 Turn::Failed(why) => return Err(failed(why)),
+                Turn::Bequeathed => {
+                    supervisor_ended.notified().await;
+                    return Ok(Ended::Ourselves);
+                }
                 Turn::Leave(departure) => {
                     leave(&departure, keeper, &inbox)?;
                     supervisor_ended.notified().await;
@@ -99,9 +105,8 @@ pub(crate) fn serve(
                 )));
             }
             () = supervisor_ended.notified() => {
-                // One that panicked has said so.
-                let why = failed_already(&mut news);
-                return Err(failed(why.unwrap_or_else(|| "the supervisor thread ended".to_owned())));
+                // One that panicked has said so, and so has one that ended in order.
+                return said_already(&mut news);
             }
         }
         closing.send(true).ok();
@@ -136,6 +141,7 @@ async fn turn(news: &mut mpsc::Receiver<News>, keeper: &Channel, succession: &Su
                 tracing::info!("the keeper has found this daemon healthy: it is on trial no more");
             }
             News::Leave(departure) => return Turn::Leave(departure),
+            News::Bequeathed => return Turn::Bequeathed,
             News::Failed(why) => return Turn::Failed(why),
         }
     }
@@ -173,12 +179,13 @@ fn leave(departure: &Departure, keeper: &Channel, inbox: &Inbox) -> Result<(), B
 }
 
 /// What a thread has said that has just ended.
-fn failed_already(news: &mut mpsc::Receiver<News>) -> Option<String> {
+fn said_already(news: &mut mpsc::Receiver<News>) -> Result<Ended, BeginError> {
     while let Ok(item) = news.try_recv() {
         match item {
-            News::Failed(why) => return Some(why),
+            News::Failed(why) => return Err(failed(why)),
+            News::Bequeathed => return Ok(Ended::Ourselves),
             News::Probe(_) | News::Confirmed | News::Leave(_) => {}
         }
     }
-    None
+    Err(failed("the supervisor thread ended".to_owned()))
 }

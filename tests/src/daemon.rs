@@ -31,6 +31,8 @@ pub struct Daemon {
     runtime: Option<Runtime>,
     runs: Mutex<BTreeSet<String>>,
     stopped: bool,
+    /// Daemons whose keepers were killed.
+    orphans: Mutex<Vec<i32>>,
     house: House,
 }
 
@@ -78,6 +80,7 @@ impl Daemon {
             runtime: Some(runtime.expect("a runtime")),
             runs: Mutex::default(),
             stopped: false,
+            orphans: Mutex::default(),
             house,
         };
         assert!(daemon.becomes_ready(), "the daemon did not become ready");
@@ -135,6 +138,45 @@ impl Daemon {
             left.is_empty()
         });
         assert!(ended, "what the daemon left could not be ended");
+    }
+
+    /// Kills the keeper alone, and waits until its daemon has noticed, which goes on: its process.
+    ///
+    /// # Panics
+    /// Where it does not notice.
+    #[track_caller]
+    pub fn lose_keeper(&self) -> i32 {
+        let before = self.status();
+        self.note_orphan(before.daemon_pid);
+        kill(Pid::from_raw(before.keeper_pid), Signal::SIGKILL).expect("the keeper lives");
+        // Below something else its end is not announced.
+        if before.keeper_pid == self.keeper() {
+            self.has_ended();
+        }
+        eventually("the daemon notices", || {
+            self.status().problems.iter().any(|problem| problem.starts_with("the keeper"))
+        });
+        before.daemon_pid
+    }
+
+    fn note_orphan(&self, daemon: i32) {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).push(daemon);
+    }
+
+    /// Kills keeper and daemon, and nothing else: what they run goes on without both.
+    ///
+    /// # Panics
+    /// Where they do not end.
+    #[track_caller]
+    pub fn lose_both(&self) {
+        let before = self.status();
+        self.note_orphan(before.daemon_pid);
+        // Stopped, the keeper starts no other meanwhile.
+        self.signal(Signal::SIGSTOP);
+        kill(Pid::from_raw(before.daemon_pid), Signal::SIGKILL).expect("the daemon lives");
+        eventually("the daemon is dead", || procfs::gone(before.daemon_pid));
+        self.signal(Signal::SIGKILL);
+        self.has_ended();
     }
 
     /// Stops it in order, and keeps its house.
@@ -299,6 +341,15 @@ impl Daemon {
         self.signal(Signal::SIGSTOP);
         let all_dead = holds_within(PATIENCE, || {
             let mut left = procfs::descendants(self.keeper());
+            let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+            if !orphans.is_empty() {
+                // What they have made is nobody's descendant.
+                left.extend(orphans.iter().copied().filter(|&pid| procfs::alive(pid)));
+                let cage = self.house.cage.as_ref();
+                let caged = cage.map(crate::cgroup::Cage::processes).unwrap_or_default();
+                let keeper = self.keeper();
+                left.extend(caged.into_iter().filter(|&pid| pid != keeper && procfs::alive(pid)));
+            }
             for run in self.runs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 left.extend(procfs::carriers(run));
             }

@@ -201,6 +201,24 @@ impl House {
         command
     }
 
+    /// The same below a subreaper, which reaps what a killed keeper leaves (`prompt`), or does not (`lazy`).
+    ///
+    /// # Panics
+    /// Never: the command lines are ours.
+    #[must_use]
+    pub fn auraed_below(&self, mode: &str) -> Command {
+        let auraed = self.auraed();
+        let mut command = Command::new(binaries::path("reaper"));
+        command.arg(mode).arg(auraed.get_program()).args(auraed.get_args()).current_dir("/");
+        for (key, value) in auraed.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        command
+    }
+
     /// Starts `command`; its end is announced on the readiness socket, so that one wait sees both.
     #[must_use]
     pub(crate) fn launch(&self, command: Command) -> Process {

@@ -131,7 +131,8 @@ impl Keeper {
         } else {
             say(format_args!("the daemon (process {}) ended: {how}", daemon.pid));
             let by_itself = ended.exit.how == How::Exited;
-            if by_itself && !self.ever_served && std::process::id() != 1 {
+            let nothing_lost = self.runs.is_empty() && std::process::id() != 1;
+            if by_itself && !self.ever_served && nothing_lost {
                 // It cannot begin here, and has said why; whoever started us has to know.
                 sweep::sweep(&self.signals, &self.tree);
                 self.place.leave();

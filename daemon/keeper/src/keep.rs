@@ -14,7 +14,6 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
     },
@@ -23,6 +22,7 @@ use nix::{
 use crate::{
     Failure,
     daemon::{Daemon, Stage},
+    heir::Inheritance,
     notify::Notify,
     overflow::Overflow,
     owed::{Bounds, Due},
@@ -105,11 +105,15 @@ impl Keeper {
         prctl::set_child_subreaper(true)?;
         // Not permitted to ordinary users; then the kernel may choose us like anybody else.
         drop(fs::write("/proc/self/oom_score_adj", "-1000"));
-        let open_files = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
-        let mut keeper = Self::with(programs, settings, place, signals);
-        keeper.open_files = open_files;
-        Ok(keeper)
+        Ok(Self::with(programs, settings, place, signals))
+    }
+
+    /// Takes up what the daemon of a keeper has left that was killed.
+    pub(crate) fn go_on_with(&mut self, inheritance: Inheritance) {
+        let Inheritance { runs, previous, .. } = inheritance;
+        (self.runs, self.previous) = (runs, bounded(previous));
+        // What they print is nobody's until the next daemon serves.
+        self.overflow.deserted(clock());
     }
 
     /// Blocks the signals, which stay so when another program takes our place, and takes them by a descriptor.
@@ -196,6 +200,7 @@ impl Keeper {
                 self.stopping = Some(clock() + LAST_KILL);
             }
         }
+        self.runs.kill_foreign(clock() + LAST_KILL);
         sweep::sweep(&self.signals, &self.tree);
         self.place.leave();
         Ok(())

@@ -4,12 +4,13 @@
 //! Without policy, and small enough to read in one sitting: [`settings`] asks `auraed-core` what the
 //! command line and the configuration say, [`place`] takes the state folder and the socket, [`keep`] is
 //! the loop, [`hearing`], [`telling`] and [`exits`] what it does there, [`daemon`] the daemon as it sees it, [`owed`] what
-//! that owes an answer to, [`runs`] all it remembers, [`overflow`] where output goes while there is no daemon,
+//! that owes an answer to, [`runs`] all it remembers, [`heir`] what it has of a keeper that was killed, [`overflow`] where output goes while there is no daemon,
 //! [`takeover`] the next keeper, [`sweep`] the end, [`process`] the system calls.
 
 mod daemon;
 mod exits;
 mod hearing;
+mod heir;
 mod keep;
 mod notify;
 mod overflow;
@@ -68,8 +69,20 @@ fn run() -> Result<(), Failure> {
     }
     let core = Program::open(&process::beside_us("auraed-core")?)?;
     let Some(settings) = settings::ask(&core)? else { return Ok(()) };
-    let place = place::take(&settings)?;
-    keep::Keeper::new((core, process::ourselves()?), settings, place)?.keep()
+    let lock = place::lock_folders(&settings)?;
+    // Before anything is inherited: a thousand runs have more descriptors than the usual limit.
+    let open_files = process::raise_open_files()?;
+    let (listener, inheritance) = heir::inherit(&settings)?.map_or((None, None), |mut all| {
+        let listener = all.listener.take();
+        (listener, Some(all))
+    });
+    let place = place::take(&settings, lock, listener)?;
+    let mut keeper = keep::Keeper::new((core, process::ourselves()?), settings, place)?;
+    keeper.open_files = open_files;
+    if let Some(inheritance) = inheritance {
+        keeper.go_on_with(inheritance);
+    }
+    keeper.keep()
 }
 
 /// The verb `check`: what this program is, for a keeper that it could follow.

@@ -34,8 +34,8 @@ enum Lock {
     Inherited(File),
 }
 
-/// Takes lock, folders and socket.
-pub(crate) fn take(settings: &Settings) -> Result<Place, Failure> {
+/// Takes the lock and the folders.
+pub(crate) fn lock_folders(settings: &Settings) -> Result<Flock<File>, Failure> {
     folder(&settings.state_dir, 0o700)?;
     let lock = lock(&settings.state_dir)?;
     folder(&settings.runtime_dir, 0o755)?;
@@ -44,7 +44,19 @@ pub(crate) fn take(settings: &Settings) -> Result<Place, Failure> {
     if let Some(parent) = settings.socket.parent() {
         folder(parent, 0o755)?;
     }
-    let listener = listen(&settings.socket, settings.socket_group)?;
+    Ok(lock)
+}
+
+/// Takes the socket, or goes on with the listener of a keeper that was killed, where that is still the one there.
+pub(crate) fn take(
+    settings: &Settings,
+    lock: Flock<File>,
+    inherited: Option<UnixListener>,
+) -> Result<Place, Failure> {
+    let listener = match inherited.filter(|listener| listens_at(listener, &settings.socket)) {
+        Some(listener) => listener,
+        None => listen(&settings.socket, settings.socket_group)?,
+    };
     let at = fs::symlink_metadata(&settings.socket)?;
     let socket = (settings.socket.clone(), at.dev(), at.ino());
     Ok(Place { listener, socket, lock: Lock::Taken(lock) })
@@ -152,6 +164,14 @@ fn listen(path: &Path, group: Option<u32>) -> Result<UnixListener, Failure> {
             })?;
     }
     Ok(listener)
+}
+
+/// Whether the socket of this path is this listener's, so that who connects there reaches it: it is asked by a
+/// connection, which it then has.
+fn listens_at(listener: &UnixListener, path: &Path) -> bool {
+    let bound = listener.local_addr();
+    let same = bound.is_ok_and(|address| address.as_pathname() == Some(path));
+    same && UnixStream::connect(path).is_ok()
 }
 
 /// Removes a socket that nobody listens at; anything else there is an error.

@@ -5,7 +5,7 @@ use std::{
     ffi::{CString, OsString},
     fs,
     os::{
-        fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
@@ -16,7 +16,9 @@ use keeper::protocol::{Exit, How};
 use nix::{
     errno::Errno,
     fcntl::AtFlags,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
+        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal, kill},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
@@ -148,6 +150,13 @@ pub(crate) struct Ended {
     pub(crate) exit: Exit,
 }
 
+/// Raises the limit of open files as far as it goes; soft and hard as they were.
+pub(crate) fn raise_open_files() -> Result<(u64, u64), Failure> {
+    let found = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, found.1, found.1)?;
+    Ok(found)
+}
+
 /// Any child that has ended, left as it is.
 pub(crate) fn peek() -> Option<Ended> {
     wait_raw(libc::P_ALL, 0, libc::WNOWAIT)
@@ -220,6 +229,37 @@ pub(crate) fn now() -> i64 {
 /// Kills a child; one that is gone already is no error.
 pub(crate) fn kill_child(pid: i32) {
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_default();
+}
+
+/// A process that is no child of ours, by descriptor (pidfd_open(2)).
+pub(crate) fn open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open takes two numbers and touches no memory of ours.
+    let number = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let number = i32::try_from(number).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has made this descriptor for us just now; nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Kills such a process; one that is gone already is no error.
+pub(crate) fn kill_stranger(process: BorrowedFd<'_>) {
+    let (number, information) = (process.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: without a siginfo_t the call takes numbers only.
+    unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, number, libc::SIGKILL, information, 0);
+    }
+}
+
+/// Waits until something can be read there, or has ended, but no longer than until then.
+pub(crate) fn await_readable(descriptor: BorrowedFd<'_>, bound: Instant) {
+    loop {
+        let left = bound.saturating_duration_since(clock()).as_millis().saturating_add(1);
+        let left = i32::try_from(left).ok().and_then(|left| left.try_into().ok());
+        let mut source = [PollFd::new(descriptor, PollFlags::POLLIN)];
+        match poll(&mut source, left.unwrap_or(PollTimeout::MAX)) {
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 /// Our children of this moment (proc(5), /proc/PID/task/TID/children).

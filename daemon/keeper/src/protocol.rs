@@ -56,6 +56,10 @@ pub const KEEPER: &str = "keeper";
 /// The names of the descriptors that are the read ends of a run's output, the only ones that the keeper ever reads from.
 pub const OUTPUTS: [&str; 2] = ["stdout", "stderr"];
 
+/// The name of a descriptor of a run's main process (pidfd), where that is no child of the keeper: it was made under one
+/// that was killed. Such a run's end is found out by the daemon, and the keeper never waits for it.
+pub const MAIN: &str = "main";
+
 /// A run's identity: 16 bytes that mean nothing to the keeper.
 pub type Run = [u8; 16];
 

@@ -3,13 +3,19 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Instant,
 };
 
 use keeper::{
-    protocol::{Exit, Run},
+    protocol::{Exit, MAIN, Run},
     succession::HeldRun,
 };
+
+use crate::process;
+
+/// What is held for a run, by name.
+pub(crate) type Held = Vec<(String, OwnedFd)>;
 
 /// One run.
 pub(crate) struct Entry {
@@ -18,7 +24,15 @@ pub(crate) struct Entry {
     /// How that ended, kept until the daemon releases the run.
     pub(crate) exit: Option<Exit>,
     /// What is held for it, by name.
-    pub(crate) descriptors: Vec<(String, OwnedFd)>,
+    pub(crate) descriptors: Held,
+}
+
+impl Entry {
+    /// Whether its main process was made under a keeper that was killed, and so is no child of ours: its number may be
+    /// another's at any time.
+    fn is_foreign(&self) -> bool {
+        self.descriptors.iter().any(|(name, _)| name == MAIN)
+    }
 }
 
 /// The table.
@@ -40,7 +54,7 @@ impl Runs {
     }
 
     /// Holds a new run's descriptors; false where the run is known already.
-    pub(crate) fn hold(&mut self, run: Run, descriptors: Vec<(String, OwnedFd)>) -> bool {
+    pub(crate) fn hold(&mut self, run: Run, descriptors: Held) -> bool {
         if self.entries.contains_key(&run) {
             return false;
         }
@@ -53,7 +67,9 @@ impl Runs {
     pub(crate) fn spawned(&mut self, run: Run, pid: i32) {
         if let Some(entry) = self.entries.get_mut(&run) {
             entry.pid = pid;
-            self.by_pid.insert(pid, run);
+            if !entry.is_foreign() {
+                self.by_pid.insert(pid, run);
+            }
         }
     }
 
@@ -115,9 +131,18 @@ impl Runs {
         if let Some(entry) = self.entries.get_mut(&run) {
             (entry.pid, entry.exit) = (pid, exit);
             // One that has ended is reaped, and its number may be another's.
-            if exit.is_none() {
+            if exit.is_none() && !entry.is_foreign() {
                 self.by_pid.insert(pid, run);
             }
+        }
+    }
+
+    /// A run that a keeper before us made, which was killed: no child of ours.
+    pub(crate) fn inherit(&mut self, run: Run, (pid, exit): (i32, Option<Exit>), held: Held) {
+        if self.hold(run, held)
+            && let Some(entry) = self.entries.get_mut(&run)
+        {
+            (entry.pid, entry.exit) = (pid, exit);
         }
     }
 
@@ -144,6 +169,14 @@ impl Runs {
     /// The children that failed, for the same.
     pub(crate) fn failed(&self) -> Vec<i32> {
         self.failed.iter().copied().collect()
+    }
+
+    /// Kills the main processes that are no children of ours, which the last kill does not find, and waits for their ends,
+    /// but no longer than until then.
+    pub(crate) fn kill_foreign(&self, bound: Instant) {
+        let all = || self.outputs(&[MAIN]).map(|(_, _, process)| process.as_fd());
+        all().for_each(process::kill_stranger);
+        all().for_each(|process| process::await_readable(process, bound));
     }
 
     /// Whether there is none.

@@ -66,6 +66,11 @@ impl Outlet {
         Self { end, touched: AtomicBool::new(false) }
     }
 
+    /// Another descriptor of it; none where there can be no more.
+    pub(crate) fn another_end(&self) -> Option<OwnedFd> {
+        self.end.try_clone().ok()
+    }
+
     /// Whether nothing was ever written to it, and nobody can any more.
     pub(crate) fn was_silent(&self) -> bool {
         look([&self.end]) == [Content::Eof] && !self.touched.load(Ordering::SeqCst)

@@ -150,7 +150,9 @@ struct Reservation {
     finished: bool,
     /// What it has printed, once both outputs have ended.
     drained: Option<Finished>,
-    /// Its pipes, unless a predecessor may have taken something out of them.
+    /// Whether a predecessor may have taken something out of its pipes.
+    resumed: bool,
+    /// Its pipes, until it is finished.
     outlets: Option<[Arc<Outlet>; 2]>,
 }
 
@@ -160,7 +162,8 @@ impl Reservation {
         let found = self.drained.take();
         let outlets = self.outlets.take();
         found.or_else(|| {
-            let silent = outlets.is_some_and(|pipes| pipes.iter().all(|pipe| pipe.was_silent()));
+            let was_silent = |pipes: [Arc<Outlet>; 2]| pipes.iter().all(|pipe| pipe.was_silent());
+            let silent = !self.resumed && outlets.is_some_and(was_silent);
             silent.then(|| Finished {
                 run,
                 log: self.log.clone(),
@@ -340,9 +343,11 @@ impl Queue {
         }
         waiting.last_token = token + 1;
         let [stdout, stderr] = [stdout, stderr].map(|pipe| Arc::new(Outlet::new(pipe)));
-        let outlets = (!resumed).then(|| [Arc::clone(&stdout), Arc::clone(&stderr)]);
+        let outlets = Some([Arc::clone(&stdout), Arc::clone(&stderr)]);
         let (started, finished, drained) = (false, false, None);
-        let reservation = Reservation { log: log.clone(), started, finished, drained, outlets };
+        let log_name = log.clone();
+        let reservation =
+            Reservation { log: log_name, started, finished, drained, resumed, outlets };
         waiting.runs.insert(run, reservation);
         accepted(run, &log);
         let stdout = NewPipe { token, stream: Stream::Stdout, pipe: stdout };
@@ -369,6 +374,13 @@ impl Queue {
         if let Some(reservation) = self.lock().runs.get_mut(&finished.run) {
             reservation.drained = Some(finished);
         }
+    }
+
+    /// Copies of the read ends of a run's pipes, for who goes on reading after us; none where it is finished, or unknown.
+    pub(crate) fn outlets(&self, run: RunId) -> Option<[OwnedFd; 2]> {
+        let waiting = self.lock();
+        let [stdout, stderr] = waiting.runs.get(&run)?.outlets.as_ref()?;
+        Some([stdout.another_end()?, stderr.another_end()?])
     }
 
     pub(crate) fn finish(&self, run: RunId, end: End) -> Result<Option<Finished>, NotAttached> {

@@ -3,7 +3,7 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -239,6 +239,13 @@ impl LogStore {
     /// If the run is not attached or was finished before; then there is no call of `on_finished`.
     pub fn finish(&self, run: RunId, end: End) -> Result<Option<Finished>, NotAttached> {
         self.shared().queue.finish(run, end)
+    }
+
+    /// Copies of the read ends of a run's outputs, for who goes on reading them after us. None where the run is not
+    /// attached, or was finished.
+    #[must_use]
+    pub fn outputs(&self, run: RunId) -> Option<[OwnedFd; 2]> {
+        self.shared().queue.outlets(run)
     }
 
     /// Waits until the end of a run that was finished is written, or the store is closed. May block.

@@ -10,6 +10,23 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
 
+/// `struct pidfd_info` in the first form that has the exit (include/uapi/linux/pidfd.h, PIDFD_INFO_SIZE_VER0).
+#[repr(C)]
+#[derive(Default)]
+struct Information {
+    /// What is asked for, and then what is told.
+    mask: u64,
+    cgroup: u64,
+    /// Three process ids, eight of users and groups.
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_INFO_EXIT`.
+const INFO_EXIT: u64 = 1 << 3;
+/// `PIDFD_GET_INFO`: `_IOWR(0xFF, 11, struct pidfd_info)` of 64 bytes.
+const GET_INFO: libc::Ioctl = libc::_IOWR::<Information>(0xff, 11);
+
 /// What became of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -44,6 +61,16 @@ impl PidFd {
             Err(Errno::ESRCH) => Ok(Delivery::Gone),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// How the process ended, as wait(2) has it, where somebody has reaped it, whoever that was (`PIDFD_GET_INFO` with
+    /// `PIDFD_INFO_EXIT`, Linux 6.15). None as long as nobody has. On older kernels ENOTTY, or ESRCH when it is reaped.
+    pub fn exit_when_reaped(&self) -> Result<Option<i32>, Errno> {
+        let mut information = Information { mask: INFO_EXIT, ..Information::default() };
+        // SAFETY: the number of the request says how long the structure is, which is ours alone here and plain data.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), GET_INFO, &raw mut information) };
+        Errno::result(result)?;
+        Ok((information.mask & INFO_EXIT != 0).then_some(information.exit_code))
     }
 
     /// Waits for the process to end and reaps it, waitid(2) with `P_PIDFD` (Linux 5.4). Only our

@@ -20,6 +20,7 @@ use crate::{
     configuration::Configuration,
     definition::Usual,
     environment::Environment,
+    keeper_life::KeeperLife,
     scheduling::Schedule,
     succession::Succession,
     supervisor::{Caller, Inbox, Message, Tracking},
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) identity: Arc<Identity>,
     /// How another follows.
     pub(crate) succession: Arc<Succession>,
+    /// Whether our keeper lives.
+    pub(crate) keeper: Arc<KeeperLife>,
 }
 
 /// What Status says and does not change.

@@ -5,8 +5,8 @@
 //! memory, and so outlives a daemon and no boot; nothing is flushed. Invariants:
 //! - a step is there whole or not at all (`frame.rs`), and nothing is done of one that is not there;
 //! - it is never longer than twice what counts, and a few MiB: then it is written anew, beside, and exchanged;
-//! - what cannot be read is skipped, counted and told, and the file kept aside; what is another keeper's, or of a newer
-//!   daemon, is not touched but moved aside.
+//! - what cannot be read is skipped, counted and told, and the file kept aside; what is of another start of the machine, of
+//!   a keeper that lives, or of a newer daemon, is not touched but moved aside.
 
 mod entry;
 mod file;

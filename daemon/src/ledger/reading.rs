@@ -1,4 +1,5 @@
-//! How a daemon begins: with the ledger of the one before, if there is one and it is of the same keeper.
+//! How a daemon begins: with the ledger of the one before, if there is one and it is of the same keeper, or of one that
+//! was killed.
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -28,6 +29,11 @@ pub(crate) struct Opened {
     pub(crate) kept: Kept,
     /// Which numbers changes have: the same as before, unless some of them may be lost.
     pub(crate) series: String,
+    /// Whether the keeper before was killed: what was kept is of runs that are nobody's children.
+    pub(crate) taken_over: bool,
+    /// The same, also for the daemons that come later: that the keeper knows nothing of a run does not say then that there
+    /// is none, since the first daemon may have died before it could tell.
+    pub(crate) after_kill: bool,
 }
 
 /// Opens the ledger, sets aside what cannot be gone on with, and writes what counts anew. `series` is for a new one.
@@ -46,7 +52,11 @@ pub(crate) fn open(
     let ours = head
         .as_ref()
         .is_some_and(|head| head.keeper_pid == keeper.pid && head.keeper_began == keeper.began);
-    let foreign = !bytes.is_empty() && !ours && (head.is_some() || faults.damaged == 0);
+    let machine = machine();
+    let taken_over = !ours && head.as_ref().is_some_and(|head| was_killed(head, &machine));
+    let after_kill = taken_over || (ours && head.as_ref().is_some_and(|head| head.after_kill));
+    let foreign =
+        !bytes.is_empty() && !ours && !taken_over && (head.is_some() || faults.damaged == 0);
     if foreign || faults.newer {
         let what = if faults.newer { "newer" } else { "foreign" };
         let aside = file::set_aside(folder, what)?;
@@ -69,8 +79,8 @@ pub(crate) fn open(
     tell(folder, faults, damaged)?;
     let former = head.map(|head| head.series).filter(|_| damaged == 0 && !foreign && !faults.newer);
     let series = former.unwrap_or_else(|| series.to_owned());
-    let head =
-        wire::Head { keeper_pid: keeper.pid, keeper_began: keeper.began, series: series.clone() };
+    let (keeper_pid, keeper_began) = (keeper.pid, keeper.began);
+    let head = wire::Head { keeper_pid, keeper_began, series: series.clone(), machine, after_kill };
     contents.add(Entry::new(Kind::Head, Vec::new(), head.encode_to_vec()));
     keep_the_last_without_a_hole(&mut read.kept);
     let (file, length) = file::replace(folder, contents)?;
@@ -83,7 +93,24 @@ pub(crate) fn open(
         fails: false,
         bytes: Vec::new(),
     };
-    Ok(Opened { ledger, kept: read.kept, series })
+    let taken_over = taken_over && !faults.newer;
+    Ok(Opened { ledger, kept: read.kept, series, taken_over, after_kill })
+}
+
+/// Whether the keeper whose ledger this is was killed, and its runs may be there still: one that ends in order removes it.
+pub(super) fn was_killed(head: &wire::Head, machine: &str) -> bool {
+    let keeper = KeeperInstance { pid: head.keeper_pid, began: head.keeper_began };
+    head.machine == machine && !machine.is_empty() && !keeper.is_there()
+}
+
+/// Since when processes are where we are: the start of the machine, and of the container (its namespace of processes).
+fn machine() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    match (boot.trim(), namespace.to_str()) {
+        ("", _) | (_, None) => String::new(),
+        (boot, Some(namespace)) => format!("{boot} {namespace}"),
+    }
 }
 
 /// Keeps a damaged file aside, and says so.

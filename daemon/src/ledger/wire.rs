@@ -22,6 +22,12 @@ pub(super) struct Head {
     /// Which numbers the changes have.
     #[prost(string, tag = "3")]
     pub(super) series: String,
+    /// Since when the machine, or the container, is up: no process of another start of it is there.
+    #[prost(string, tag = "4")]
+    pub(super) machine: String,
+    /// Whether this keeper began with what one had left that was killed.
+    #[prost(bool, tag = "5")]
+    pub(super) after_kill: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]

@@ -16,6 +16,11 @@ impl KeeperInstance {
         let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
         Self { pid, began: began(&stat).unwrap_or(0) }
     }
+
+    /// Whether there is a process that is this one.
+    pub(crate) fn is_there(&self) -> bool {
+        self.began != 0 && Self::of(self.pid) == *self
+    }
 }
 
 fn began(stat: &[u8]) -> Option<u64> {

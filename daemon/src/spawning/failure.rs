@@ -49,6 +49,10 @@ pub(super) fn pipes(why: &io::Error) -> StartFailure {
 
 /// The keeper does not take them.
 pub(super) fn keeper_fails(why: &io::Error) -> StartFailure {
+    if why.kind() == io::ErrorKind::BrokenPipe {
+        let sentence = units::Refusal::KeeperLost.to_string();
+        return failure(Stage::Descriptors, errno_of(why), &sentence);
+    }
     let sentence = format!("the keeper cannot hold its descriptors: {why}");
     failure(Stage::Descriptors, errno_of(why), &sentence)
 }

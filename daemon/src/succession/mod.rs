@@ -9,12 +9,18 @@ pub(crate) mod candidate;
 pub(crate) mod check;
 mod execute;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use keeper::protocol::Upgrades;
 
 use self::candidate::Candidate;
-use crate::news::{Herald, News};
+use crate::{
+    keeper_life::KeeperLife,
+    news::{Herald, News},
+};
 
 /// What the keeper is told when we leave.
 #[derive(Debug)]
@@ -31,6 +37,7 @@ pub(crate) struct Succession {
     trial: AtomicBool,
     leaving: AtomicBool,
     upgrades: Upgrades,
+    keeper: Arc<KeeperLife>,
     herald: Herald,
 }
 
@@ -42,6 +49,12 @@ pub(crate) enum Stay {
         "this daemon is new, and on trial until the keeper has found it healthy; try again in a moment"
     )]
     OnTrial,
+    /// There is nobody who could start another.
+    #[error(
+        "the keeper (auraed) was killed, and without it no daemon can follow this one; start auraed again with the same \
+         folders: it takes over"
+    )]
+    KeeperLost,
     /// Somebody else was first.
     #[error("the daemon is being replaced already; try again when the next one serves")]
     Leaving,
@@ -49,8 +62,12 @@ pub(crate) enum Stay {
 
 impl Succession {
     /// As the keeper says.
-    pub(crate) fn new(trial: bool, upgrades: Upgrades, herald: Herald) -> Self {
-        Self { trial: trial.into(), leaving: false.into(), upgrades, herald }
+    pub(crate) fn new(
+        trial: bool,
+        upgrades: Upgrades,
+        (keeper, herald): (Arc<KeeperLife>, Herald),
+    ) -> Self {
+        Self { trial: trial.into(), leaving: false.into(), upgrades, keeper, herald }
     }
 
     /// Whether the keeper has still to find us healthy: nothing may be written that the program before us cannot read.
@@ -70,6 +87,9 @@ impl Succession {
 
     /// Whether we could leave.
     pub(crate) fn may_leave(&self) -> Result<(), Stay> {
+        if self.keeper.is_lost() {
+            return Err(Stay::KeeperLost);
+        }
         if self.on_trial() {
             return Err(Stay::OnTrial);
         }

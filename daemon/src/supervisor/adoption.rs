@@ -39,6 +39,10 @@ pub(crate) struct Found {
     pub(crate) keeper: i32,
     /// A channel of a spawner thread that has not begun.
     pub(crate) spawner: Channel,
+    /// Whether the keeper before was killed.
+    pub(crate) taken_over: bool,
+    /// Whether that is so, or was when the keeper's first daemon began.
+    pub(crate) after_kill: bool,
 }
 
 /// What a boot must know of it.
@@ -50,22 +54,25 @@ pub(crate) struct Adopted {
 }
 
 /// What all runs are looked at with.
-struct Place {
+pub(super) struct Place {
     keeper: i32,
-    spawner: Channel,
+    pub(super) spawner: Channel,
     /// Whether no process is on its way from a dead daemon to its program.
     all_born: bool,
     legacies: Legacies,
+    taken_over: bool,
+    after_kill: bool,
 }
 
 impl Supervisor {
     /// Goes on with the runs of earlier daemons; then the keeper may reap again.
     pub(crate) fn adopt(&mut self, found: Found) -> Adopted {
-        let Found { inherited, runs, keeper, spawner } = found;
+        let Found { inherited, runs, keeper, spawner, taken_over, after_kill } = found;
         // A process whose daemon died while it was being made says in its run's file that it was; give it the time.
         let unknown = inherited.iter().any(|run| run.pid == 0);
         let all_born = !unknown || await_the_unborn(keeper);
-        let place = Place { keeper, spawner, all_born, legacies: self.legacies() };
+        let legacies = self.legacies();
+        let place = Place { keeper, spawner, all_born, legacies, taken_over, after_kill };
         let mut inherited: HashMap<RunId, InheritedRun> =
             inherited.into_iter().map(|run| (run.run, run)).collect();
         let known = self.core.unadopted().map(|(identity, kept_pid)| {
@@ -133,6 +140,7 @@ impl Supervisor {
         let run = identity.run;
         deeds::hold(self, run, cgroup);
         let fate = match inherited {
+            None if place.after_kill => self.examine_forsaken(&identity, kept_pid, &file, place),
             None if kept_pid == 0 => {
                 let fate = self.unmade(run);
                 // The keeper has never heard of it.
@@ -159,14 +167,15 @@ impl Supervisor {
         place: &Place,
     ) -> Fate {
         let run = identity.run;
-        let InheritedRun { pid, exit, descriptors, .. } = inherited;
+        let InheritedRun { pid, exit, mut descriptors, .. } = inherited;
+        let stranger = self.take_stranger(run, pid, &mut descriptors, place.taken_over);
         let pid = match (pid, &file) {
             (0, Err(Unreadable::Missing)) => return self.unmade(run),
             (0, Ok(file)) if !file.made && place.all_born => return self.unmade(run),
             (0, Ok(file)) if !file.made => {
                 return self.lost(run, "its process may still be on its way to its program");
             }
-            (0, Ok(file)) => self.find_main(run, file.pid, place.keeper).unwrap_or(0),
+            (0, Ok(file)) => self.find_main(run, file.pid, place).unwrap_or(0),
             (0, Err(why)) => return self.lost(run, &why.to_string()),
             (pid, _) => pid,
         };
@@ -186,12 +195,20 @@ impl Supervisor {
             return self.lost(run, &why);
         }
         if exit.is_none()
+            && !stranger
             && let Err(why) = self.take_main(run, (pid, began), main)
         {
             return self.lost(run, &why);
         }
+        if stranger
+            && exit.is_none()
+            && let Err(why) = self.find_stranger(run, pid, began)
+        {
+            return self.lost(run, &why);
+        }
         // Of one that runs nobody asks, and without cgroups it is dear to know.
-        let empty = exit.is_some() && deeds::is_empty(self, run);
+        let over = exit.is_some() || (stranger && !self.has_main(run));
+        let empty = over && deeds::is_empty(self, run);
         Fate::Executed { pid, at, exit, empty }
     }
 
@@ -219,21 +236,29 @@ impl Supervisor {
     }
 
     /// The main process of a run whose daemon died before it could say which that is.
-    fn find_main(&self, run: RunId, said: i32, keeper: i32) -> Option<i32> {
-        let cgroup = self.held.get(&run).and_then(|held| held.cgroup.as_ref());
-        let is_of_run = |pid| match cgroup {
-            Some(cgroup) => cgroup.has(pid),
-            None => processes::is_of_run(pid, run),
-        };
+    fn find_main(&self, run: RunId, said: i32, place: &Place) -> Option<i32> {
+        let keeper = Some(place.keeper).filter(|_| !place.taken_over);
         // It said so itself. Until the keeper reaps again it keeps its number, also where it has ended: then it has no
         // environment any more that would tell whose it was.
-        if processes::is_main_of(keeper, said) && (processes::is_zombie(said) || is_of_run(said)) {
+        let is_it = |keeper| {
+            let lives = || processes::is_zombie(said) || self.is_of(run, said);
+            processes::is_main_of(keeper, said) && lives()
+        };
+        if keeper.is_some_and(is_it) {
             return Some(said);
         }
-        processes::made_for(keeper, is_of_run)
+        processes::made_for(keeper, |pid| self.is_of(run, pid))
     }
 
-    fn unmade(&mut self, run: RunId) -> Fate {
+    /// Whether a process is one of this run.
+    pub(super) fn is_of(&self, run: RunId, pid: i32) -> bool {
+        match self.held.get(&run).and_then(|held| held.cgroup.as_ref()) {
+            Some(cgroup) => cgroup.has(pid),
+            None => processes::is_of_run(pid, run),
+        }
+    }
+
+    pub(super) fn unmade(&mut self, run: RunId) -> Fate {
         if !deeds::is_empty(self, run) {
             return self
                 .lost(run, "its file says that no process was made, and something of it lives");
@@ -246,7 +271,7 @@ impl Supervisor {
         Fate::Unmade
     }
 
-    fn lost(&self, run: RunId, why: &str) -> Fate {
+    pub(super) fn lost(&self, run: RunId, why: &str) -> Fate {
         Fate::Lost { why: why.to_owned(), empty: deeds::is_empty(self, run) }
     }
 
@@ -304,7 +329,7 @@ impl Supervisor {
         }
     }
 
-    fn attach(&self, run: RunId, log: LogName, descriptors: Vec<(String, OwnedFd)>) {
+    pub(super) fn attach(&self, run: RunId, log: LogName, descriptors: Vec<(String, OwnedFd)>) {
         let (mut stdout, mut stderr) = (None, None);
         for (name, descriptor) in descriptors {
             match name.as_str() {

@@ -84,6 +84,9 @@ fn tell(supervisor: &Supervisor, change: Arc<Change>) {
 pub(super) fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCgroup>) {
     let held = Held {
         main: None,
+        pid: 0,
+        exit: None,
+        stranger: false,
         main_number: 0,
         looked_ahead: false,
         ended: None,
@@ -108,13 +111,18 @@ pub(super) fn hold_main(supervisor: &mut Supervisor, run: RunId, main: Main) {
         supervisor.epoll.add(&main.process, wanted).ok();
     }
     held.main_number = number;
+    held.pid = main.pid;
     held.main = Some(main);
+    if supervisor.is_stranger(run) {
+        supervisor.watch_stranger(run);
+    }
 }
 
 /// Its exit is known, and its number may be another's.
 pub(super) fn drop_main(supervisor: &mut Supervisor, run: RunId) {
     let Some(held) = supervisor.held.get_mut(&run) else { return };
     supervisor.by_number.remove(&held.main_number);
+    supervisor.estate.unreaped.retain(|(unreaped, _)| *unreaped != run);
     if let Some(main) = held.main.take() {
         if held.looked_ahead {
             // It is watched no more, since that was for once, and is closed when nobody waits.

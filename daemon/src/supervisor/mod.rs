@@ -6,8 +6,10 @@
 
 mod adoption;
 mod deeds;
+mod forsaken;
 mod inbox;
 mod looking;
+mod orphan;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -18,7 +20,7 @@ use std::{
 
 use keeper::{
     channel::{Channel, Patience},
-    protocol::{ToDaemon, ToKeeper},
+    protocol::{Exit, ToDaemon, ToKeeper},
 };
 use logs::LogStore;
 use nix::{
@@ -32,6 +34,7 @@ use units::{
 
 pub(crate) use adoption::{Adopted, Found};
 pub(crate) use inbox::{Busy, Caller, Inbox, Message};
+pub(crate) use orphan::{Estate, take_signals_over};
 
 use crate::{
     cgroups::{Cgroups, RunCgroup, Watch},
@@ -51,7 +54,11 @@ const INBOX: u64 = 0;
 const KEEPER: u64 = 1;
 /// epoll's name of the socket of notifications.
 const NOTIFY: u64 = 2;
-const FIRST_RUN: u64 = 3;
+/// epoll's name of the socket where the next keeper asks, should ours be killed.
+const HEIRS: u64 = 3;
+/// epoll's name of the signals.
+const SIGNALS: u64 = 4;
+const FIRST_RUN: u64 = 5;
 /// How often it is looked whether a run is empty that nothing tells of. A look may have been uncertain, and no other
 /// event need follow.
 const LOOK: Duration = Duration::from_millis(20);
@@ -71,6 +78,12 @@ pub(crate) enum Tracking {
 struct Held {
     /// Its main process, until its exit is known.
     main: Option<Main>,
+    /// The number of that, which stays; 0 where it is not known.
+    pid: i32,
+    /// How that ended, once it has.
+    exit: Option<Box<Exit>>,
+    /// Whether it was made under a keeper that was killed, so that nobody tells us how it ends.
+    stranger: bool,
     /// epoll's name of its main process.
     main_number: u64,
     /// Whether epoll has told that it ended.
@@ -116,6 +129,7 @@ pub(crate) struct Supervisor {
     inbox: inbox::Receiver,
     keeper: Channel,
     notify: NotifySocket,
+    estate: Estate,
     logs: LogStore,
     jobs: Jobs,
     changes: Arc<Changes>,
@@ -152,6 +166,7 @@ pub(crate) struct Parts {
     pub(crate) inbox: inbox::Receiver,
     pub(crate) keeper: Channel,
     pub(crate) notify: NotifySocket,
+    pub(crate) estate: Estate,
     pub(crate) logs: LogStore,
     pub(crate) jobs: Jobs,
     pub(crate) changes: Arc<Changes>,
@@ -173,6 +188,7 @@ impl Supervisor {
         epoll.add(&parts.inbox, EpollEvent::new(EpollFlags::EPOLLIN, INBOX))?;
         epoll.add(&parts.keeper, EpollEvent::new(EpollFlags::EPOLLIN, KEEPER))?;
         epoll.add(&parts.notify, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFY))?;
+        epoll.add(&parts.estate.signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         Ok(Self {
             core: Core::resume(parts.limits, parts.kept).with_seed(parts.seed),
             ledger: parts.ledger,
@@ -189,6 +205,7 @@ impl Supervisor {
             inbox: parts.inbox,
             keeper: parts.keeper,
             notify: parts.notify,
+            estate: parts.estate,
             logs: parts.logs,
             jobs: parts.jobs,
             changes: parts.changes,
@@ -205,7 +222,7 @@ impl Supervisor {
         })
     }
 
-    /// Supervises until the keeper is gone, or another daemon is to take over; whose calls are still open then.
+    /// Supervises until another daemon is to take over; whose calls are still open then.
     pub(crate) fn run(mut self) -> Callers {
         while !self.leaving {
             let mut events = [EpollEvent::empty(); 64];
@@ -228,10 +245,9 @@ impl Supervisor {
                     INBOX => {}
                     NOTIFY => self.take_notices(),
                     KEEPER if self.take_keeper() => {}
-                    KEEPER => {
-                        tracing::error!("the keeper is gone, and so are the runs' exits; ending");
-                        return self.callers;
-                    }
+                    KEEPER => self.lose_keeper(),
+                    HEIRS => self.take_heir(),
+                    SIGNALS => self.take_signals(),
                     number => self.take_watched(number),
                 }
             }
@@ -250,14 +266,20 @@ impl Supervisor {
     /// Looks, but not all the time, which of the runs are empty that nothing tells of.
     fn look_again(&mut self) {
         let now = clock::now().monotonic;
-        if !self.looked_for.is_empty() && now.saturating_sub(self.last_look) >= LOOK {
+        if self.has_to_look() && now.saturating_sub(self.last_look) >= LOOK {
             self.last_look = now;
             deeds::look_for_empty(self);
+            self.look_at_unreaped();
         }
     }
 
+    /// Whether something has to be looked for that nothing tells.
+    fn has_to_look(&self) -> bool {
+        !self.looked_for.is_empty() || !self.estate.unreaped.is_empty()
+    }
+
     fn timeout(&self) -> EpollTimeout {
-        let look = Some(LOOK).filter(|_| !self.looked_for.is_empty());
+        let look = Some(LOOK).filter(|_| self.has_to_look());
         let deadline = self.core.next_deadline().into_iter().chain(self.tell_heard_at).min();
         let left = deadline.map(|at| at.saturating_sub(clock::now().monotonic));
         let Some(left) = left.into_iter().chain(look).min() else { return EpollTimeout::NONE };
@@ -299,6 +321,9 @@ impl Supervisor {
 
     /// Takes the keeper's messages; false where the keeper is gone.
     fn take_keeper(&mut self) -> bool {
+        if self.estate.life.is_lost() {
+            return true;
+        }
         loop {
             let packet = match self.keeper.receive(Patience::Now) {
                 Ok(Some(packet)) => packet,
@@ -312,10 +337,7 @@ impl Supervisor {
             self.take_inbox();
             match ToDaemon::decode(&packet.bytes) {
                 Ok(ToDaemon::Exited { run, pid: _, exit }) => {
-                    let run = RunId::from_bytes(run);
-                    deeds::drop_main(self, run);
-                    let empty = deeds::is_empty(self, run);
-                    self.step(Event::MainExited { run, exit: process_exit(exit), empty });
+                    self.main_exited(RunId::from_bytes(run), process_exit(exit));
                 }
                 Ok(ToDaemon::OrphanReaped) => deeds::look_for_empty(self),
                 Ok(ToDaemon::Refused { run, why }) => self.refused(RunId::from_bytes(run), &why),
@@ -373,6 +395,7 @@ impl Supervisor {
     fn take_watched(&mut self, number: u64) {
         match self.by_number.get(&number).copied() {
             // The keeper tells how; what can be found out meanwhile need not be waited for then.
+            Some(Watched::Main(run)) if self.is_stranger(run) => self.stranger_ended(run),
             Some(Watched::Main(run)) => deeds::look_ahead(self, run),
             Some(Watched::Cgroup(run)) => self.take_cgroup(run),
             None => {}
@@ -447,6 +470,9 @@ impl Supervisor {
     }
 
     fn tell_keeper(&self, message: &ToKeeper) {
+        if self.estate.life.is_lost() {
+            return;
+        }
         // It takes messages at once; where its channel is full for a moment, we wait for it as for a call.
         if let Err(why) = self.keeper.send(&message.encode(), &[], Patience::Wait) {
             tracing::error!(%why, "cannot tell the keeper");

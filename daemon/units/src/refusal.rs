@@ -36,6 +36,12 @@ pub enum Refusal {
     /// The daemon ends.
     #[error("the daemon is stopping and starts nothing any more")]
     ShuttingDown,
+    /// The keeper is gone.
+    #[error(
+        "the keeper (auraed) was killed, and without it nothing can be started; what runs goes on. Start auraed again \
+         with the same folders: it takes over"
+    )]
+    KeeperLost,
     /// The name is a unit's.
     #[error(
         "the name {0} belongs to a unit; choose another, or forget the unit when it is dead (aer forget)"

@@ -216,12 +216,14 @@ fn aim(mut event: Event, judge: &Judge) -> Event {
         Event::Spawned { run, .. }
         | Event::SpawnFailed { run, .. }
         | Event::MainExited { run, .. }
+        | Event::MainLost { run, .. }
         | Event::Emptied { run }
         | Event::Settled { run, .. }
         | Event::Ready { run }
         | Event::Adopted { run, .. }
         | Event::Notified { run, .. } => aimed(run),
-        Event::Command(..) | Event::CallerGone(_) | Event::Inherited { .. } | Event::Tick => {}
+        Event::Command(..) | Event::CallerGone(_) | Event::Inherited { .. } => {}
+        Event::KeeperLost | Event::Tick => {}
     }
     event
 }

@@ -17,7 +17,11 @@ use keeper::{
     channel::{Channel, Patience},
     protocol::{CONTROL, SPAWNER_CHANNELS, ToDaemon, ToKeeper, Upgrades, VERSION},
 };
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 fn main() -> ExitCode {
     let us = fs::read_link("/proc/self/exe").expect("/proc is mounted");
@@ -210,8 +214,10 @@ fn keep(real: &str, configuration: &str, what: &str) -> ExitCode {
     if what.starts_with("babbles") {
         (0..200).for_each(|_| say(&to_daemon(&mut chance)));
     }
-    // Its end comes with that of the channel.
     drop((control, ours));
+    // Without a keeper it goes on until it is told to end.
+    let pid = Pid::from_raw(daemon.id().try_into().expect("a pid"));
+    let _ = kill(pid, Signal::SIGTERM);
     let ended = daemon.wait().expect("a child");
     println!("{ended}");
     ExitCode::SUCCESS

@@ -19,6 +19,7 @@ mod keeper;
 mod logs;
 mod modes;
 mod names;
+mod orphaned;
 mod output;
 mod overflow;
 mod real;
@@ -120,6 +121,7 @@ fn main() {
         logs::cases(),
         modes::cases(),
         names::cases(),
+        orphaned::cases(),
         output::cases(),
         overflow::cases(),
         real::cases(),

@@ -4,7 +4,8 @@ use libtest_mimic::Trial;
 use tests::{Daemon, Need, Options, Tracking, argv, procfs, rpc::named};
 
 use crate::{
-    Case, Core, adopt, boot, cases, child, command, ends, exec, run, schedule, stop, trial, units,
+    Case, Core, adopt, boot, cases, child, command, ends, exec, orphaned, run, schedule, stop,
+    trial, units,
 };
 
 /// nobody, who owns nothing.
@@ -30,9 +31,16 @@ fn core() -> Vec<Core> {
 /// Those of units that this kind of daemon could tell apart: how a process is made changes nothing for a unit.
 fn of_units(kind: &str) -> Vec<Core> {
     match kind {
-        "" => [units::tracked(), units::equipped(), adopt::core()].into_iter().flatten().collect(),
-        "best_effort::" => [units::equipped(), adopt::core()].into_iter().flatten().collect(),
-        "ordinary_user::" => [units::tracked(), adopt::core()].into_iter().flatten().collect(),
+        "" => [units::tracked(), units::equipped(), adopt::core(), orphaned::core()]
+            .into_iter()
+            .flatten()
+            .collect(),
+        "best_effort::" => {
+            [units::equipped(), adopt::core(), orphaned::core()].into_iter().flatten().collect()
+        }
+        "ordinary_user::" => {
+            [units::tracked(), adopt::core(), orphaned::core()].into_iter().flatten().collect()
+        }
         _ => Vec::new(),
     }
 }

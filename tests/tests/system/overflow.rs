@@ -131,7 +131,7 @@ fn sequence(release: &Fifo) -> api::runtime::Executable {
 }
 
 /// Lines 1, 2, 3 … each whole and once: how many.
-fn check(output: &[u8]) -> u64 {
+pub(crate) fn check(output: &[u8]) -> u64 {
     let mut count = 0;
     for line in output.split_inclusive(|&byte| byte == b'\n') {
         count += 1;

@@ -1,6 +1,7 @@
 //! What children get, and what they do not change.
 
 use crate::program::{c_string, input, methods, output, run, shell};
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -117,5 +118,20 @@ pub(crate) fn a_process_is_signalled_by_descriptor() {
         let status = child.pidfd.reap().unwrap();
         assert_eq!(status, WaitStatus::Signaled(child.pid, Signal::SIGTERM, false));
         assert_eq!(second.signal(libc::SIGTERM), Ok(Delivery::Gone));
+    }
+}
+
+/// Whether it exited or was killed, and not before it is reaped. Kernels before Linux 6.15 say that they cannot tell.
+pub(crate) fn an_exit_is_told_when_somebody_has_reaped_it() {
+    for (script, wanted) in [("exit 42", 42 << 8), ("kill -KILL $$", 9)] {
+        let plan = Plan::new(input("/bin/sh", &["sh", "-c", script])).unwrap();
+        let method = methods().into_iter().next().unwrap();
+        let child = Spawner::new(method).unwrap().spawn(&plan, Parentage::Child).unwrap();
+        let before = child.pidfd.exit_when_reaped();
+        child.pidfd.reap().unwrap();
+        match (before, child.pidfd.exit_when_reaped()) {
+            (Ok(before), after) => assert_eq!((before, after), (None, Ok(Some(wanted)))),
+            (Err(why), _) => assert!(matches!(why, Errno::ENOTTY | Errno::EINVAL), "{why}"),
+        }
     }
 }

@@ -28,7 +28,7 @@ use api::{
 use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::UnixListenerStream};
 use tonic::transport::{Error, Server};
-use tonic_health::ServingStatus;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub(crate) use connection::Connections;
 
@@ -63,7 +63,7 @@ pub(crate) fn serve(
         .build_v1()
         .map_err(io::Error::other)?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let mut state = core.schedule.health();
+    let (keeper, schedule) = (core.keeper.watch(), core.schedule.health());
     let reading = ScheduleServer::new(schedule::Schedule::new(core.clone()));
     let changing = ScheduleExecutableServer::new(schedule::Schedule::new(core.clone()))
         .max_decoding_message_size(LARGEST_REQUEST);
@@ -74,22 +74,7 @@ pub(crate) fn serve(
         .max_decoding_message_size(LARGEST_REQUEST);
     let mut until = closed;
     Ok(async move {
-        reporter.set_serving::<RuntimeServer<runtime::Runtime>>().await;
-        reporter.set_serving::<ObserveServer<observe::Observe>>().await;
-        reporter.set_serving::<DaemonServer<daemon::Daemon>>().await;
-        tokio::spawn(async move {
-            loop {
-                let status = match *state.borrow_and_update() {
-                    Health::Open => ServingStatus::Serving,
-                    Health::Opening | Health::Unusable => ServingStatus::NotServing,
-                };
-                reporter.set_service_status("schedule.Schedule", status).await;
-                reporter.set_service_status("schedule.ScheduleExecutable", status).await;
-                if state.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
+        tell_health(reporter, keeper, schedule).await;
         Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -109,4 +94,36 @@ pub(crate) fn serve(
             })
             .await
     })
+}
+
+/// Tells grpc.health.v1 what is served, and from then on what changes.
+async fn tell_health(
+    reporter: HealthReporter,
+    mut keeper: watch::Receiver<bool>,
+    mut schedule: watch::Receiver<Health>,
+) {
+    reporter.set_serving::<RuntimeServer<runtime::Runtime>>().await;
+    reporter.set_serving::<ObserveServer<observe::Observe>>().await;
+    reporter.set_serving::<DaemonServer<daemon::Daemon>>().await;
+    let of_keeper = reporter.clone();
+    tokio::spawn(async move {
+        // What is left without it can be read and stopped; nothing can be started, and nobody can follow us.
+        if keeper.wait_for(|lost| *lost).await.is_ok() {
+            of_keeper.set_not_serving::<RuntimeServer<runtime::Runtime>>().await;
+            of_keeper.set_not_serving::<DaemonServer<daemon::Daemon>>().await;
+        }
+    });
+    tokio::spawn(async move {
+        loop {
+            let status = match *schedule.borrow_and_update() {
+                Health::Open => ServingStatus::Serving,
+                Health::Opening | Health::Unusable => ServingStatus::NotServing,
+            };
+            reporter.set_service_status("schedule.Schedule", status).await;
+            reporter.set_service_status("schedule.ScheduleExecutable", status).await;
+            if schedule.changed().await.is_err() {
+                return;
+            }
+        }
+    });
 }

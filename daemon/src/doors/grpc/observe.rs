@@ -155,7 +155,9 @@ impl observe_server::Observe for Observe {
         let logs = self.core.logs.problems().into_iter();
         let logs =
             logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
-        let problems: Vec<String> = logs.chain(self.core.schedule.problems()).collect();
+        let keeper = self.core.keeper.problem().into_iter();
+        let problems: Vec<String> =
+            keeper.chain(logs).chain(self.core.schedule.problems()).collect();
         let (enabled, disabled) = self.core.schedule.count();
         let healthy = problems.is_empty();
         let state = if healthy { "healthy" } else { "not healthy" };

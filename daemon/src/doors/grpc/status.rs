@@ -30,6 +30,7 @@ pub(super) fn unanswered(why: &Unanswered) -> Status {
             Refusal::NoSuchRun(_) | Refusal::NoSuchUnit(_) => Code::NotFound,
             Refusal::TooManyRuns { .. } | Refusal::StartLimit { .. } => Code::ResourceExhausted,
             Refusal::NotDead { .. }
+            | Refusal::KeeperLost
             | Refusal::NotRunning { .. }
             | Refusal::NoMainProcess(_)
             | Refusal::NothingToReload(_)
@@ -47,7 +48,7 @@ pub(super) fn unanswered(why: &Unanswered) -> Status {
 /// A daemon that stays, though another is wanted.
 pub(super) fn staying(why: Stay) -> Status {
     let code = match why {
-        Stay::OnTrial => Code::FailedPrecondition,
+        Stay::OnTrial | Stay::KeeperLost => Code::FailedPrecondition,
         Stay::Leaving => Code::Aborted,
     };
     Status::new(code, why.to_string())

@@ -135,10 +135,31 @@ proptest! {
 }
 
 #[test]
-fn another_keepers_ledger_and_a_newer_ones_are_moved_aside() {
+fn what_a_killed_keeper_left_is_gone_on_with() {
+    let folder = folder();
+    let mut opened = open(folder.path(), &KEEPER, USUAL, "series").unwrap();
+    let keeps = vec![Keep::Gone(RunId::from_bytes([1; 16]))];
+    let numbers = Numbers { changes: 9, ..Numbers::default() };
+    opened.ledger.keep(&[Action::Keep { keeps, numbers }]);
+    let other = KeeperInstance { pid: 7, began: 71 };
+    let opened = open(folder.path(), &other, USUAL, "another").unwrap();
+    assert_eq!((opened.kept.numbers.changes, opened.series.as_str()), (9, "series"));
+    assert!(opened.taken_over && opened.after_kill);
+    let next = open(folder.path(), &other, USUAL, "another").unwrap();
+    assert!(!next.taken_over && next.after_kill, "it is theirs now");
+    assert!(!folder.path().join("ledger.foreign-1").exists());
+    let head = |machine: &str| wire::Head { machine: machine.to_owned(), ..wire::Head::default() };
+    assert!(reading::was_killed(&head("this"), "this"));
+    assert!(!reading::was_killed(&head("before the last boot"), "this"));
+    assert!(!reading::was_killed(&head(""), ""), "nobody knows");
+}
+
+#[test]
+fn a_living_keepers_ledger_and_a_newer_ones_are_moved_aside() {
     let folder = folder();
     let run = RunId::from_bytes([1; 16]);
-    let mut opened = open(folder.path(), &KEEPER, USUAL, "series").unwrap();
+    let lives = KeeperInstance::of(std::process::id().try_into().unwrap());
+    let mut opened = open(folder.path(), &lives, USUAL, "series").unwrap();
     let keeps = vec![Keep::Gone(run)];
     opened
         .ledger

@@ -32,8 +32,9 @@ impl Core {
             let name = unit.spec.name.clone();
             let mut history = histories.remove(&name).unwrap_or_default();
             history.drain(..history.len().saturating_sub(UnitDetail::CHANGES));
+            let unit = Unit::resumed(unit, history);
             core.unit_timers.extend(unit.timer.map(|at| (at, name.clone())));
-            core.units.insert(name, Unit::resumed(unit, history));
+            core.units.insert(name, unit);
         }
         for run in &kept.runs {
             let id = run.identity.run;
@@ -79,6 +80,13 @@ impl Core {
     pub fn unadopted(&self) -> impl Iterator<Item = (&Identity, i32)> {
         let runs = self.runs.iter().map(|(_, run)| run).filter(|run| run.unadopted);
         runs.map(|run| (&run.identity, run.pid))
+    }
+
+    /// Whether the main process of this run is known to have ended, or to be lost.
+    #[must_use]
+    pub fn is_past(&self, run: RunId) -> bool {
+        let past = |run: &Run| matches!(run.stage, Stage::Clearing | Stage::Settling);
+        self.runs.get(&run).is_some_and(past)
     }
 
     /// The names of the units that are loaded.
@@ -210,7 +218,21 @@ impl Core {
         }
     }
 
-    /// What is known of it contradicts itself: its end is unknown, and what is left of it is ended.
+    /// Its main process has ended, and nobody can know how.
+    pub(super) fn main_lost(
+        &mut self,
+        now: Now,
+        id: RunId,
+        (why, empty): (String, bool),
+        actions: &mut Vec<Action>,
+    ) {
+        let waits = |run: &Run| run.stage == Stage::Running && run.exit.is_none();
+        if self.runs.get(&id).is_some_and(waits) {
+            self.lose(now, id, (why, empty), actions);
+        }
+    }
+
+    /// What is known of it contradicts itself, or it ended unseen: its end is unknown, and what is left of it is ended.
     fn lose(
         &mut self,
         now: Now,

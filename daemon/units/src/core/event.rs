@@ -79,6 +79,17 @@ pub enum Event {
         /// Whether no process of the run is left.
         empty: bool,
     },
+    /// The main process has ended, and nobody can know how.
+    MainLost {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        why: String,
+        /// Whether no process of the run is left.
+        empty: bool,
+    },
+    /// The keeper is gone: what runs goes on, and nothing can be made until the next core.
+    KeeperLost,
     /// No process of the run is left.
     Emptied {
         /// The run.

@@ -62,6 +62,8 @@ pub struct Core {
     total: u64,
     /// The end of everything, once that is ordered.
     shut_down: Option<ShutDown>,
+    /// Nothing can be made any more, since the keeper is gone. The next core begins with another.
+    keeper_lost: bool,
     /// What is over since the last step, to be kept.
     over: Vec<Keep>,
 }
@@ -96,6 +98,7 @@ impl Core {
             ended_of_units: Ended::default(),
             total: 0,
             shut_down: None,
+            keeper_lost: false,
             over: Vec::new(),
         }
     }
@@ -137,6 +140,10 @@ impl Core {
             Event::MainExited { run, exit, empty } => {
                 self.main_exited(now, run, exit, empty, actions);
             }
+            Event::MainLost { run, why, empty } => {
+                self.main_lost(now, run, (why, empty), actions);
+            }
+            Event::KeeperLost => self.keeper_lost = true,
             Event::Emptied { run } => self.emptied(now, run, actions),
             Event::Settled { run, account } => self.settled(now, run, account, actions),
             Event::Ready { run } => self.unit_ready(now, run, actions),
@@ -227,6 +234,9 @@ impl Core {
         }
         if self.shut_down.is_some() {
             return Err(Refusal::ShuttingDown);
+        }
+        if self.keeper_lost {
+            return Err(Refusal::KeeperLost);
         }
         if self.units.contains_key(&identity.name) {
             return Err(Refusal::NameOfUnit(identity.name));

@@ -24,6 +24,7 @@ impl Core {
         let mut turn = Turn {
             now,
             closing: self.shut_down.is_some(),
+            keeper_lost: self.keeper_lost,
             live,
             room: self.limits.live_runs.saturating_sub(live),
             draw: &mut self.draw,

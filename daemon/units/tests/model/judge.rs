@@ -120,6 +120,8 @@ impl Judge {
                     }
                 }
             }
+            // Told of examples in tests/units/keeper_lost.rs.
+            Event::MainLost { .. } | Event::KeeperLost => {}
             Event::Emptied { .. }
             | Event::Settled { .. }
             | Event::Ready { .. }

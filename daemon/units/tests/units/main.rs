@@ -14,6 +14,7 @@ mod asking;
 mod down;
 mod end_of_all;
 mod environment;
+mod keeper_lost;
 mod limits;
 mod refused;
 mod reload;

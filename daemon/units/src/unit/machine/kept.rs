@@ -4,6 +4,7 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{Part, Unit};
@@ -12,7 +13,7 @@ use crate::{
     noted::Noted,
     unit::{
         spec::Role,
-        state::{Change, UnitResult},
+        state::{Change, UnitResult, UnitState},
     },
 };
 
@@ -34,13 +35,19 @@ impl Unit {
     /// The unit as an earlier core kept it, with its last changes.
     pub(crate) fn resumed(kept: Arc<KeptUnit>, history: Vec<Arc<Change>>) -> Self {
         let next = kept.next.as_ref().map(|(spec, _)| Arc::clone(spec));
-        Self {
+        let mut unit = Self {
             kept_specs: [Some(Arc::clone(&kept.spec)), next],
             armed: kept.timer,
             kept: Noted::kept(kept),
             waiting: Vec::new(),
             history: history.into(),
+        };
+        // One that was due while there was no keeper begins now.
+        if unit.kept.state == UnitState::Waiting && unit.kept.timer.is_none() {
+            unit.timer = Some(Duration::ZERO);
+            unit.armed = unit.timer;
         }
+        unit
     }
 
     /// What is to be kept of it, if that may have changed.

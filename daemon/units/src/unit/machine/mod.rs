@@ -64,6 +64,8 @@ pub(crate) struct Turn<'core> {
     pub(crate) now: Now,
     /// Whether everything is to end, so that nothing is started any more.
     pub(crate) closing: bool,
+    /// Whether nothing can be made, since the keeper is gone.
+    pub(crate) keeper_lost: bool,
     /// How many runs live.
     pub(crate) live: usize,
     /// How many more there may be.

@@ -32,6 +32,11 @@ impl Unit {
             UnitState::Before(_) | UnitState::Starting | UnitState::After(_) => {
                 self.waiting.push((ticket, Awaited::Up));
             }
+            UnitState::Stopping | UnitState::Inactive | UnitState::Waiting | UnitState::Failed
+                if turn.keeper_lost =>
+            {
+                return Err(Refusal::KeeperLost);
+            }
             UnitState::Stopping => {
                 self.within_limit(turn, &spec)?;
                 self.waiting.push((ticket, Awaited::UpAgain));
@@ -71,6 +76,9 @@ impl Unit {
         };
         if turn.closing {
             return Err(Refusal::ShuttingDown);
+        }
+        if turn.keeper_lost {
+            return Err(Refusal::KeeperLost);
         }
         // Refused now, rather than stopped and then not started.
         self.within_limit(turn, &spec)?;
@@ -131,6 +139,9 @@ impl Unit {
         }
         if self.spec.on_reload.is_empty() {
             return Err(Refusal::NothingToReload(self.name().clone()));
+        }
+        if turn.keeper_lost {
+            return Err(Refusal::KeeperLost);
         }
         match self.state {
             UnitState::Running | UnitState::Exited => {

@@ -52,8 +52,28 @@ impl Unit {
         }
     }
 
+    /// It is to begin, and nothing can be made: it waits for the next core, which begins it at once.
+    pub(super) fn put_off(
+        &mut self,
+        turn: &mut Turn<'_>,
+        what: &str,
+        record: Option<Arc<ExitRecord>>,
+    ) {
+        self.timer = None;
+        let why = format!("{what} is due, and there is no keeper; start auraed again");
+        self.enter(turn, UnitState::Waiting, ChangeCause::Policy(why), record);
+        self.answer_start_failed(turn);
+        let answer = self.down_answer();
+        self.answer(turn, &[Awaited::Down], &answer);
+    }
+
     /// Begins anew, as its own rules want.
     pub(super) fn begin_by_itself(&mut self, turn: &mut Turn<'_>) {
+        if turn.keeper_lost {
+            let what = format!("restart {} after {}", self.restarts.saturating_add(1), self.result);
+            self.put_off(turn, &what, None);
+            return;
+        }
         if turn.room == 0 {
             self.arm(turn, Some(CROWDED_PAUSE));
             return;
