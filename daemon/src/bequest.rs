@@ -106,11 +106,12 @@ impl Heir {
     pub(crate) fn give(
         &mut self,
         keeper: i32,
-        listener: BorrowedFd<'_>,
+        listeners: [(&str, BorrowedFd<'_>); 2],
         runs: impl Iterator<Item = LeftRun>,
     ) -> io::Result<()> {
-        let begin = Bequest::Begin { version: VERSION, keeper, names: vec!["api".to_owned()] };
-        self.channel.send(&begin.encode(), &[listener], Patience::Wait)?;
+        let names = listeners.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let begin = Bequest::Begin { version: VERSION, keeper, names };
+        self.channel.send(&begin.encode(), &listeners.map(|(_, held)| held), Patience::Wait)?;
         for LeftRun { run, pid, exit, held } in runs {
             let names = held.iter().map(|(name, _)| (*name).to_owned()).collect();
             let descriptors: Vec<_> = held.iter().map(|(_, held)| held.as_fd()).collect();

@@ -1,6 +1,7 @@
 //! The beginning of a daemon's life: what the keeper hands over.
 
 use std::{
+    collections::HashMap,
     io,
     os::{fd::OwnedFd, unix::net::UnixListener},
 };
@@ -8,12 +9,15 @@ use std::{
 use keeper::{
     channel::{Channel, Patience},
     protocol::{
-        CONTROL, Exit, How, Malformed, SPAWNER_CHANNELS, ToDaemon, ToKeeper, Upgrades, VERSION,
+        API, CONTROL, Exit, How, Malformed, SPAWNER_CHANNELS, ToDaemon, ToKeeper, Upgrades, VERSION,
     },
 };
 use units::{Cause, ProcessExit, ProcessUsage, RunId};
 
-use crate::configuration::{self, Configuration};
+use crate::{
+    configuration::{self, Configuration},
+    notify,
+};
 
 /// All that the keeper has for us.
 pub(crate) struct Handover {
@@ -37,6 +41,8 @@ pub(crate) struct Handover {
     pub(crate) upgrades: Upgrades,
     /// The API's listener.
     pub(crate) listener: UnixListener,
+    /// The socket of sd_notify(3), where an earlier daemon had the keeper hold it.
+    pub(crate) notify: Option<OwnedFd>,
     /// Runs of earlier daemons.
     pub(crate) inherited: Vec<InheritedRun>,
 }
@@ -79,11 +85,19 @@ pub(crate) enum HandoverError {
     Configuration(#[from] configuration::ConfigurationError),
 }
 
-/// Says hello and takes everything. Until [`ToKeeper::Adopted`] is sent the keeper reaps nothing.
-pub(crate) fn take() -> Result<Handover, HandoverError> {
-    let mut control = Channel::inherited(CONTROL)?;
+/// The channels that were inherited. To be taken before anything else opens a descriptor, which could have their numbers
+/// where nothing was inherited.
+pub(crate) fn channels() -> Result<(Channel, Vec<Channel>), HandoverError> {
+    let control = Channel::inherited(CONTROL)?;
     let spawners =
         SPAWNER_CHANNELS.into_iter().map(Channel::inherited).collect::<io::Result<_>>()?;
+    Ok((control, spawners))
+}
+
+/// Says hello and takes everything. Until [`ToKeeper::Adopted`] is sent the keeper reaps nothing.
+pub(crate) fn take(
+    (mut control, spawners): (Channel, Vec<Channel>),
+) -> Result<Handover, HandoverError> {
     control.send(&ToKeeper::Hello { version: VERSION }.encode(), &[], Patience::Wait)?;
     let welcome = control.receive(Patience::Wait)?.ok_or(HandoverError::Closed)?;
     // First of all: another version's welcome may have other fields.
@@ -92,7 +106,7 @@ pub(crate) fn take() -> Result<Handover, HandoverError> {
         Some(version) => return Err(HandoverError::Version(version)),
         None => return Err(HandoverError::Turn("no welcome")),
     }
-    let mut descriptors = welcome.descriptors;
+    let descriptors = welcome.descriptors;
     let ToDaemon::Welcome {
         keeper,
         starts,
@@ -101,12 +115,14 @@ pub(crate) fn take() -> Result<Handover, HandoverError> {
         configuration,
         trial,
         upgrades,
+        names,
         ..
     } = ToDaemon::decode(&welcome.bytes)?
     else {
         return Err(HandoverError::Turn("no welcome"));
     };
-    let listener = descriptors.pop().ok_or(HandoverError::Turn("a welcome without a listener"))?;
+    let mut held: HashMap<String, OwnedFd> = names.into_iter().zip(descriptors).collect();
+    let listener = held.remove(API).ok_or(HandoverError::Turn("a welcome without a listener"))?;
     let mut handover = Handover {
         control,
         spawners,
@@ -118,6 +134,7 @@ pub(crate) fn take() -> Result<Handover, HandoverError> {
         trial,
         upgrades,
         listener: UnixListener::from(listener),
+        notify: held.remove(notify::SOCKET),
         inherited: Vec::new(),
     };
     loop {

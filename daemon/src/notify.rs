@@ -21,14 +21,16 @@ use nix::{
     errno::Errno,
     libc::cmsghdr,
     sys::socket::{
-        AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, recvmsg,
-        setsockopt, socket, sockopt::PassCred,
+        AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, connect,
+        getsockname, recvmsg, setsockopt, socket, sockopt::PassCred,
     },
 };
 use units::RunId;
 
 use crate::environment;
 
+/// Its name in the runtime folder, and with the keeper.
+pub(crate) const SOCKET: &str = "notify";
 /// How many messages to treat in one turn of a loop that has other things to do.
 pub(crate) const MESSAGES_A_TURN: usize = 64;
 /// The longest message: systemd's limit, too.
@@ -54,9 +56,30 @@ pub(crate) struct Notice {
     pub(crate) status: Option<String>,
 }
 
+/// Whether who writes there reaches this socket: it has that name, and somebody has that one.
+fn is_at(ours: &OwnedFd, path: &Path) -> bool {
+    let named = getsockname::<UnixAddr>(ours.as_raw_fd());
+    if !named.is_ok_and(|name| name.path() == Some(path)) {
+        return false;
+    }
+    let try_there = || {
+        let other = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        connect(other.as_raw_fd(), &UnixAddr::new(path)?)
+    };
+    try_there().is_ok()
+}
+
 impl NotifySocket {
-    /// Makes it there, in the place of one that a former daemon left. Everybody may write to it.
-    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+    /// The one of the daemon before, in which messages wait that came while there was none; or a new one there, in the
+    /// place of what is left of another. Everybody may write to it.
+    pub(crate) fn open(path: &Path, inherited: Option<OwnedFd>) -> io::Result<Self> {
+        match inherited.filter(|socket| is_at(socket, path)) {
+            Some(socket) => Ok(Self { socket }),
+            None => Self::bind(path),
+        }
+    }
+
+    fn bind(path: &Path) -> io::Result<Self> {
         match fs::remove_file(path) {
             Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
             Err(_) | Ok(()) => {}

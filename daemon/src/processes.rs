@@ -167,15 +167,18 @@ impl Look {
 const BIRTH_LOOKS: usize = 1000;
 
 /// Waits, for a second at most, until no child of the keeper is on its way from a dead daemon's spawner to its program;
-/// whether none is.
-pub(crate) fn await_the_unborn(keeper: i32) -> bool {
+/// whether none is. Where its keeper was killed there is none, and it may be anybody's child.
+pub(crate) fn await_the_unborn(keeper: Option<i32>) -> bool {
     // Such a child has the words of the daemon that makes it, which are the same in every release, wherever its program is.
     let ours = fs::read("/proc/self/cmdline").ok();
     let us = std::process::id().try_into().unwrap_or(0);
-    let unborn = || {
-        children(keeper).unwrap_or_default().into_iter().any(|pid| {
-            pid != us && ours.is_some() && fs::read(format!("/proc/{pid}/cmdline")).ok() == ours
-        })
+    let is_one =
+        |pid| pid != us && ours.is_some() && fs::read(format!("/proc/{pid}/cmdline")).ok() == ours;
+    // Other daemons have the same words, and threads; the unborn have none.
+    let is_alone = |pid| stat(pid, 20).is_ok_and(|threads| threads == "1");
+    let unborn = || match keeper {
+        Some(keeper) => children(keeper).unwrap_or_default().into_iter().any(is_one),
+        None => everywhere::all().into_iter().any(|pid| is_one(pid) && is_alone(pid)),
     };
     for _ in 0..BIRTH_LOOKS {
         if !unborn() {

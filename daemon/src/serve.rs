@@ -1,6 +1,13 @@
 //! The daemon from its beginning to its end: take over, build, run, drain.
 
-use std::{collections::HashSet, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use keeper::{
     channel::{Channel, Patience},
@@ -28,7 +35,7 @@ use crate::{
     keeper_life::KeeperLife,
     ledger::{self, Opened},
     news::{self, Herald},
-    notify::NotifySocket,
+    notify::{self, NotifySocket},
     processes::Descendants,
     runfile,
     scheduling::{Location, Schedule, boot::Boot, keeper_instance::KeeperInstance},
@@ -100,10 +107,12 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     setsid().ok();
     // On older kernels a program that was executed by its descriptor is called by its number.
     nix::sys::prctl::set_name(c"auraed-core").ok();
+    let channels = handover::channels()?;
     // Before there are threads: all of them are to leave SIGTERM to the supervisor.
     let signals = take_signals_over().map_err(when("taking signals"))?;
-    let handover = handover::take()?;
+    let handover = handover::take(channels)?;
     let keeper = handover.control.try_clone().map_err(when("keeping the channel to the keeper"))?;
+    carry_ballast();
     let outcome = live(handover, signals, &keeper);
     if let Err(why) = &outcome {
         // It starts the next daemon in any case, and with this it can say why.
@@ -117,12 +126,12 @@ pub(crate) fn serve() -> Result<(), BeginError> {
 fn live(handover: Handover, signals: SignalFd, serving: &Channel) -> Result<(), BeginError> {
     let (herald, news) = news::channel();
     news::watch_for_panics(herald.clone());
-    carry_ballast();
     let bound = handover.configuration.answer_timeout;
     let (inbox, receiver) = supervisor::inbox(bound).map_err(when("making the queue"))?;
+    // Before anything that may take its time: a keeper may be killed at any moment.
+    let estate = estate(&handover, signals)?;
     let (logs, instance) = begin_log(&handover, &inbox)?;
     let schedule = open_schedule(&handover.configuration)?;
-    let estate = estate(&handover, signals)?;
     let succession = succession(&handover, &estate, &herald);
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
@@ -141,13 +150,14 @@ fn live(handover: Handover, signals: SignalFd, serving: &Channel) -> Result<(), 
         changes: Arc::new(Changes::resumed(series, &kept.changes, kept.numbers.changes)),
         usual: Usual::of(&configuration),
         identity,
+        ledger_fails: ledger.fails(),
         succession: Arc::new(succession),
         keeper: Arc::clone(&estate.life),
     };
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
-    let notify = notify_socket(&shared.notify_socket)?;
+    let notify = notify_socket((&shared.notify_socket, handover.notify), serving)?;
     let jobs = Jobs::default();
-    let all_ended = Arc::new(tokio::sync::Notify::new());
+    let all_ended: Arc<tokio::sync::Notify> = Arc::default();
     let parts = Parts {
         limits: limits(&configuration, open_files.1),
         ledger,
@@ -199,8 +209,16 @@ fn succession(handover: &Handover, estate: &Estate, herald: &Herald) -> Successi
 }
 
 /// Where programs say that they are ready.
-fn notify_socket(path: &Path) -> Result<NotifySocket, BeginError> {
-    NotifySocket::bind(path).map_err(when("making the notify socket"))
+fn notify_socket(
+    (path, inherited): (&Path, Option<OwnedFd>),
+    keeper: &Channel,
+) -> Result<NotifySocket, BeginError> {
+    let socket = NotifySocket::open(path, inherited).map_err(when("making the notify socket"))?;
+    // What is said while there is no daemon waits there for the next.
+    let hold = ToKeeper::Hold { names: vec![notify::SOCKET.to_owned()] };
+    // That the keeper is gone the supervisor finds out, and what runs goes on all the same.
+    drop(keeper.send(&hold.encode(), &[socket.as_fd()], Patience::Wait));
+    Ok(socket)
 }
 
 /// What is ready for the death of the keeper.
@@ -321,7 +339,7 @@ fn shared(
         open_files,
         environment: door.environment.clone(),
         logs: door.logs.clone(),
-        notify_socket: configuration.runtime_dir.join("notify"),
+        notify_socket: configuration.runtime_dir.join(notify::SOCKET),
         inbox: door.inbox.clone(),
     }
 }
@@ -423,7 +441,7 @@ fn probe(units: Option<&Path>) -> io::Result<Probe> {
     let path = units.join(format!("probe-{}", std::process::id()));
     std::fs::create_dir(&path)?;
     let folder = open(&path, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let probe = folder.map(|folder| spawn::probe(Some(std::os::fd::AsFd::as_fd(&folder))));
+    let probe = folder.map(|folder| spawn::probe(Some(folder.as_fd())));
     drop(std::fs::remove_dir(&path));
     Ok(probe?)
 }

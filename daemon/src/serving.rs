@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     doors::{self, grpc::Connections},
+    keeper_life::KeeperLife,
     news::News,
     scheduling::boot::{self, Boot},
     serve::{BeginError, when},
@@ -41,7 +42,7 @@ pub(crate) enum Ended {
 /// Where the news lead.
 enum Turn {
     Failed(String),
-    Leave(Box<Departure>),
+    Leave,
     Bequeathed,
 }
 
@@ -71,7 +72,7 @@ pub(crate) fn serve(
     let outcome = runtime.block_on(async {
         let (closing, closed) = tokio::sync::watch::channel(false);
         let Served { listener, door, boot, mut news } = served;
-        let inbox = door.inbox.clone();
+        let (inbox, life) = (door.inbox.clone(), Arc::clone(&door.keeper));
         let open = Connections::default();
         let server = doors::grpc::serve(listener, door.clone(), closed, open.clone())
             .map_err(when("serving gRPC"))?;
@@ -83,14 +84,13 @@ pub(crate) fn serve(
         tokio::spawn(boot::boot(door, boot));
         tokio::select! {
             () = all_ended.notified() => {}
-            turn = turn(&mut news, keeper, &succession) => match turn {
+            turn = turn(&mut news, (keeper, &inbox), &succession) => match turn {
                 Turn::Failed(why) => return Err(failed(why)),
                 Turn::Bequeathed => {
                     supervisor_ended.notified().await;
                     return Ok(Ended::Ourselves);
                 }
-                Turn::Leave(departure) => {
-                    leave(&departure, keeper, &inbox)?;
+                Turn::Leave => {
                     supervisor_ended.notified().await;
                     // As in a crash: connections break, in the middle of calls, and clients go on with the next
                     // daemon where they stood. An orderly end would tell them that there is nothing to go on with.
@@ -98,7 +98,7 @@ pub(crate) fn serve(
                 }
             },
             () = tell_of_closed(&open, keeper) => {}
-            () = inbox.stalled() => {
+            () = hang(&inbox, &life) => {
                 let bound = inbox.bound();
                 return Err(failed(format!(
                     "the supervisor hangs: it has left an order lying for {bound:?}"
@@ -129,7 +129,11 @@ fn tell_keeper(keeper: &Channel, message: &ToKeeper) -> Result<(), BeginError> {
 }
 
 /// Takes the news, until one says that we cannot go on, or are to leave.
-async fn turn(news: &mut mpsc::Receiver<News>, keeper: &Channel, succession: &Succession) -> Turn {
+async fn turn(
+    news: &mut mpsc::Receiver<News>,
+    (keeper, inbox): (&Channel, &Inbox),
+    succession: &Succession,
+) -> Turn {
     while let Some(item) = news.recv().await {
         match item {
             News::Probe(number) => {
@@ -140,13 +144,31 @@ async fn turn(news: &mut mpsc::Receiver<News>, keeper: &Channel, succession: &Su
                 succession.confirm();
                 tracing::info!("the keeper has found this daemon healthy: it is on trial no more");
             }
-            News::Leave(departure) => return Turn::Leave(departure),
+            News::Leave(departure) => match leave(&departure, keeper, inbox) {
+                Ok(()) => return Turn::Leave,
+                // The supervisor finds out that the keeper is gone; what runs goes on here then.
+                Err(why) => tracing::error!(%why, "staying"),
+            },
             News::Bequeathed => return Turn::Bequeathed,
             News::Failed(why) => return Turn::Failed(why),
         }
     }
     // Everybody who could tell is gone, and the supervisor with them.
     std::future::pending().await
+}
+
+/// Returns when the supervisor hangs, and a keeper is there that starts the next daemon. Without one, the pipes of what
+/// runs would be lost with us; the next keeper ends a daemon that hands nothing over.
+async fn hang(inbox: &Inbox, life: &KeeperLife) {
+    loop {
+        inbox.stalled().await;
+        if !life.is_lost() {
+            return;
+        }
+        tracing::error!(
+            "the supervisor hangs, and there is no keeper that could start the next daemon; start auraed again"
+        );
+    }
 }
 
 /// Tells the keeper whenever no connection is open any more; never ends. Where there is no room it goes without, and asks

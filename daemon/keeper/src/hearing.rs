@@ -5,7 +5,7 @@ use std::path::Path;
 
 use keeper::{
     channel::Packet,
-    protocol::{CORE, KEEPER, Malformed, Run, ToDaemon, ToKeeper, VERSION},
+    protocol::{CORE, KEEPER, MAX_DESCRIPTORS, Malformed, Run, ToDaemon, ToKeeper, VERSION},
 };
 
 use crate::{
@@ -67,6 +67,7 @@ impl Keeper {
                         self.confirm(daemon);
                     }
                 }
+                ToKeeper::Hold { names } => self.hold_shared(names, packet)?,
                 ToKeeper::Queued => daemon.queued = true,
                 ToKeeper::Disconnected { at } => daemon.owed.disconnected(process::moment(at)),
                 ToKeeper::Failing { why } => {
@@ -122,6 +123,7 @@ impl Keeper {
                 | ToKeeper::Stopped
                 | ToKeeper::Heard { .. }
                 | ToKeeper::Probed { .. }
+                | ToKeeper::Hold { .. }
                 | ToKeeper::Queued
                 | ToKeeper::Disconnected { .. }
                 | ToKeeper::Failing { .. }
@@ -145,6 +147,20 @@ impl Keeper {
         }
         let named = names.into_iter().zip(packet.descriptors).collect();
         if self.runs.hold(run, named) { Ok(()) } else { Err("the run is known already".to_owned()) }
+    }
+
+    /// Holds what is no run's. Their number is bounded by that of the names that daemons have for them.
+    fn hold_shared(&mut self, names: Vec<String>, packet: Packet) -> Result<(), Breach> {
+        if packet.truncated || packet.descriptors.len() != names.len() {
+            return Err(Malformed::Field("names").into());
+        }
+        for (name, held) in names.into_iter().zip(packet.descriptors) {
+            self.shared.retain(|(known, _)| *known != name);
+            if self.shared.len() + 1 < MAX_DESCRIPTORS {
+                self.shared.push((name, held));
+            }
+        }
+        Ok(())
     }
 
     /// It serves. One that is on trial has to show that its threads answer, too.

@@ -16,15 +16,19 @@ use std::{
 use keeper::{
     bequest::{Bequest, SOCKET, TAKEN},
     channel::{Channel, Packet, Patience},
-    protocol::Malformed,
+    protocol::{API, Malformed},
 };
 use nix::{
     errno::Errno,
     poll::{PollTimeout, poll},
-    sys::socket::{
-        AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket,
-        sockopt::PeerCredentials,
+    sys::{
+        socket::{
+            AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, setsockopt, socket,
+            sockopt::{PeerCredentials, SendTimeout},
+        },
+        time::{TimeVal, TimeValLike},
     },
+    unistd::geteuid,
 };
 
 use crate::{
@@ -44,6 +48,8 @@ const GLANCE: u8 = 20;
 pub(crate) struct Inheritance {
     /// The API's listener, in whose queue clients may wait.
     pub(crate) listener: Option<UnixListener>,
+    /// What else is no run's, by name.
+    pub(crate) shared: Held,
     /// The runs; none of them is our child.
     pub(crate) runs: Runs,
     /// What became of the daemon, in words for the next one.
@@ -99,7 +105,8 @@ pub(crate) fn inherit(settings: &Settings) -> Result<Option<Inheritance>, Failur
             let previous = format!(
                 "process {pid}: its keeper was killed, and it did not hand over to the next: {why}"
             );
-            Ok(Some(Inheritance { listener: None, runs: Runs::default(), previous }))
+            let (listener, shared, runs) = (None, Held::default(), Runs::default());
+            Ok(Some(Inheritance { listener, shared, runs, previous }))
         }
     }
 }
@@ -118,6 +125,11 @@ fn find(settings: &Settings) -> Result<Option<Orphan>, Failure> {
     loop {
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+        // One that hangs may have a full queue.
+        let bound_of_connect = TimeVal::milliseconds(
+            i64::try_from(settings.answer_timeout.as_millis()).unwrap_or(i64::MAX),
+        );
+        setsockopt(&socket, SendTimeout, &bound_of_connect)?;
         match connect(socket.as_raw_fd(), &address) {
             Ok(()) => return orphan(socket, settings.answer_timeout),
             Err(Errno::ENOENT) => return Ok(None),
@@ -136,7 +148,16 @@ fn find(settings: &Settings) -> Result<Option<Orphan>, Failure> {
 /// The process that listens there; none where it has ended meanwhile.
 fn orphan(socket: OwnedFd, patience: Duration) -> Result<Option<Orphan>, Failure> {
     // Whose it is the kernel noted when it began to listen.
-    let pid = getsockopt(&socket, PeerCredentials)?.pid();
+    let (pid, user) = {
+        let peer = getsockopt(&socket, PeerCredentials)?;
+        (peer.pid(), peer.uid())
+    };
+    if user != 0 && user != geteuid().as_raw() {
+        return Err(Failure::Untold(format!(
+            "a process of the user {user} (process {pid}) listens where a daemon would that has lost its keeper; end that, \
+             and see to it that nobody else may write to the runtime folder"
+        )));
+    }
     let process = match process::open(pid) {
         Ok(process) => process,
         Err(Errno::ESRCH) => return Ok(None),
@@ -150,10 +171,17 @@ impl Orphan {
     /// All that it has.
     fn take(&mut self) -> Result<Inheritance, Refused> {
         let first = self.next()?;
-        let listener = match Bequest::decode(&first.bytes)? {
-            Bequest::Begin { .. } => first.descriptors.into_iter().next().map(UnixListener::from),
-            Bequest::Run { .. } | Bequest::End => return Err(out_of_turn()),
+        let Bequest::Begin { names, .. } = Bequest::decode(&first.bytes)? else {
+            return Err(out_of_turn());
         };
+        let (mut listener, mut shared) = (None, Held::default());
+        for (name, held) in names.into_iter().zip(first.descriptors) {
+            if name == API {
+                listener = Some(UnixListener::from(held));
+            } else {
+                shared.push((name, held));
+            }
+        }
         let mut runs = Runs::default();
         loop {
             let packet = self.next()?;
@@ -168,7 +196,7 @@ impl Orphan {
                 Bequest::End => {
                     // From here on what it had is ours.
                     self.channel.send(TAKEN, &[], Patience::Now)?;
-                    return Ok(Inheritance { listener, runs, previous: String::new() });
+                    return Ok(Inheritance { listener, shared, runs, previous: String::new() });
                 }
                 Bequest::Begin { .. } => return Err(out_of_turn()),
             }

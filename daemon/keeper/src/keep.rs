@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -40,6 +40,8 @@ use crate::{
 pub(crate) const STABLE: Duration = Duration::from_secs(10);
 /// How much longer than the daemon's own bound we wait for its orderly end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// So many daemons may die of an orderly end before everything is killed.
+pub(crate) const MOST_ENDS: u32 = 3;
 /// How many times longer than an answer a daemon's way to serving may take: logs and store wait for a disk.
 const BEGINNING: u32 = 3;
 /// A daemon that never gets to serve is given twice the time of the one before, so often at most: 16 minutes of 10 s.
@@ -74,6 +76,8 @@ pub(crate) struct Keeper {
     pub(crate) notify: Notify,
     pub(crate) open_files: (u64, u64),
     pub(crate) runs: Runs,
+    /// What daemons have us hold that is no run's, by name.
+    pub(crate) shared: Vec<(String, OwnedFd)>,
     pub(crate) overflow: Overflow,
     pub(crate) daemon: Option<Daemon>,
     /// When the next daemon is to be started, where none runs.
@@ -88,6 +92,8 @@ pub(crate) struct Keeper {
     pub(crate) tree: PathBuf,
     /// The bound of an orderly end that has begun.
     pub(crate) stopping: Option<Instant>,
+    /// How many daemons have died of it.
+    pub(crate) ends: u32,
     /// We were told to stop between two daemons: the next one is to end everything in order.
     pub(crate) stop_next: bool,
     /// A zombie waits until a spawner thread says whose it is.
@@ -99,9 +105,8 @@ impl Keeper {
     pub(crate) fn new(
         programs: (Program, Program),
         settings: Settings,
-        place: Place,
+        (place, signals): (Place, SignalFd),
     ) -> Result<Self, Failure> {
-        let signals = Self::take_signals_over()?;
         prctl::set_child_subreaper(true)?;
         // Not permitted to ordinary users; then the kernel may choose us like anybody else.
         drop(fs::write("/proc/self/oom_score_adj", "-1000"));
@@ -110,8 +115,8 @@ impl Keeper {
 
     /// Takes up what the daemon of a keeper has left that was killed.
     pub(crate) fn go_on_with(&mut self, inheritance: Inheritance) {
-        let Inheritance { runs, previous, .. } = inheritance;
-        (self.runs, self.previous) = (runs, bounded(previous));
+        let Inheritance { runs, shared, previous, listener: _ } = inheritance;
+        (self.runs, self.shared, self.previous) = (runs, shared, bounded(previous));
         // What they print is nobody's until the next daemon serves.
         self.overflow.deserted(clock());
     }
@@ -145,6 +150,7 @@ impl Keeper {
             notify: Notify::from_environment(),
             open_files: (0, 0),
             runs: Runs::default(),
+            shared: Vec::new(),
             daemon: None,
             next_start: clock(),
             starts: 0,
@@ -154,6 +160,7 @@ impl Keeper {
             ever_served: false,
             tree: PathBuf::new(),
             stopping: None,
+            ends: 0,
             stop_next: false,
             unattributed: false,
         }
@@ -197,6 +204,7 @@ impl Keeper {
             {
                 say(format_args!("the daemon did not end in time; it and its runs are killed"));
                 process::kill_child(daemon.pid);
+                self.ends = MOST_ENDS;
                 self.stopping = Some(clock() + LAST_KILL);
             }
         }
@@ -288,9 +296,9 @@ impl Keeper {
     /// Begins an orderly stop; asked again, ends everything at once.
     fn stop(&mut self) {
         let Some(daemon) = &mut self.daemon else {
-            // The one that comes at once can end the runs in order. One that has to be waited for may never come.
-            let comes = !self.runs.is_empty() && self.next_start <= clock();
-            if !comes || std::mem::replace(&mut self.stop_next, true) {
+            // The next one can end the runs in order, and comes at once for that.
+            self.next_start = clock();
+            if self.runs.is_empty() || std::mem::replace(&mut self.stop_next, true) {
                 self.stopping = Some(clock());
             }
             return;

@@ -69,15 +69,17 @@ fn run() -> Result<(), Failure> {
     }
     let core = Program::open(&process::beside_us("auraed-core")?)?;
     let Some(settings) = settings::ask(&core)? else { return Ok(()) };
-    let lock = place::lock_folders(&settings)?;
+    let locks = place::lock_folders(&settings)?;
     // Before anything is inherited: a thousand runs have more descriptors than the usual limit.
     let open_files = process::raise_open_files()?;
+    // Before that, too: from the moment in which it is ours we do not die of a signal.
+    let signals = keep::Keeper::take_signals_over()?;
     let (listener, inheritance) = heir::inherit(&settings)?.map_or((None, None), |mut all| {
         let listener = all.listener.take();
         (listener, Some(all))
     });
-    let place = place::take(&settings, lock, listener)?;
-    let mut keeper = keep::Keeper::new((core, process::ourselves()?), settings, place)?;
+    let place = place::take(&settings, locks, listener)?;
+    let mut keeper = keep::Keeper::new((core, process::ourselves()?), settings, (place, signals))?;
     keeper.open_files = open_files;
     if let Some(inheritance) = inheritance {
         keeper.go_on_with(inheritance);

@@ -18,39 +18,44 @@ use crate::{Failure, settings::Settings};
 /// The folder of overflow files, below the runtime folder.
 pub(crate) const OVERFLOW: &str = "overflow";
 
+/// The locks of the state folder and of the runtime folder.
+pub(crate) type Locks = [Flock<File>; 2];
+
 /// What was taken.
 pub(crate) struct Place {
     /// The API's listener, which every daemon gets a copy of.
     pub(crate) listener: UnixListener,
     /// The socket's device and inode: at the end we remove no socket but our own.
     socket: (PathBuf, u64, u64),
-    /// Held open for the lock.
-    lock: Lock,
+    /// Held open for the locks.
+    locks: [Lock; 2],
 }
 
-/// The lock on the state folder, which belongs to the open file, and so stays when another program takes our place.
+/// The lock on a folder, which belongs to the open file, and so stays when another program takes our place.
 enum Lock {
     Taken(Flock<File>),
     Inherited(File),
 }
 
 /// Takes the lock and the folders.
-pub(crate) fn lock_folders(settings: &Settings) -> Result<Flock<File>, Failure> {
+pub(crate) fn lock_folders(settings: &Settings) -> Result<Locks, Failure> {
     folder(&settings.state_dir, 0o700)?;
-    let lock = lock(&settings.state_dir)?;
+    let state = lock((&settings.state_dir, "lock"), "state", "--state-dir")?;
     folder(&settings.runtime_dir, 0o755)?;
+    // By themselves: who has the one folder of another keeper must not take over what is in the other.
+    let runtime = lock((&settings.runtime_dir, "keeper"), "runtime", "--runtime-dir")?;
     folder(&settings.runtime_dir.join("runs"), 0o700)?;
     folder(&settings.runtime_dir.join(OVERFLOW), 0o700)?;
     if let Some(parent) = settings.socket.parent() {
         folder(parent, 0o755)?;
     }
-    Ok(lock)
+    Ok([state, runtime])
 }
 
 /// Takes the socket, or goes on with the listener of a keeper that was killed, where that is still the one there.
 pub(crate) fn take(
     settings: &Settings,
-    lock: Flock<File>,
+    locks: Locks,
     inherited: Option<UnixListener>,
 ) -> Result<Place, Failure> {
     let listener = match inherited.filter(|listener| listens_at(listener, &settings.socket)) {
@@ -59,7 +64,7 @@ pub(crate) fn take(
     };
     let at = fs::symlink_metadata(&settings.socket)?;
     let socket = (settings.socket.clone(), at.dev(), at.ino());
-    Ok(Place { listener, socket, lock: Lock::Taken(lock) })
+    Ok(Place { listener, socket, locks: locks.map(Lock::Taken) })
 }
 
 impl Place {
@@ -67,17 +72,17 @@ impl Place {
     pub(crate) fn inherited(
         listener: UnixListener,
         socket: (PathBuf, u64, u64),
-        lock: File,
+        locks: [File; 2],
     ) -> Self {
-        Self { listener, socket, lock: Lock::Inherited(lock) }
+        Self { listener, socket, locks: locks.map(Lock::Inherited) }
     }
 
-    /// The file that is locked.
-    pub(crate) fn lock(&self) -> &File {
-        match &self.lock {
-            Lock::Taken(lock) => lock,
+    /// The files that are locked.
+    pub(crate) fn locks(&self) -> [&File; 2] {
+        self.locks.each_ref().map(|lock| match lock {
+            Lock::Taken(lock) => &**lock,
             Lock::Inherited(lock) => lock,
-        }
+        })
     }
 
     /// The socket's device and inode.
@@ -113,10 +118,10 @@ fn folder(path: &Path, mode: u32) -> Result<(), Failure> {
         .map_err(|why| Failure::Untold(format!("cannot use the folder {}: {why}", path.display())))
 }
 
-fn lock(state_dir: &Path) -> Result<Flock<File>, Failure> {
-    let path = state_dir.join("lock");
+fn lock((dir, name): (&Path, &str), what: &str, option: &str) -> Result<Flock<File>, Failure> {
+    let path = dir.join(name);
     let cannot = |why: io::Error| {
-        Failure::Untold(format!("cannot lock the state folder with {}: {why}", path.display()))
+        Failure::Untold(format!("cannot lock the {what} folder with {}: {why}", path.display()))
     };
     let file = File::options()
         .read(true)
@@ -137,10 +142,10 @@ fn lock(state_dir: &Path) -> Result<Flock<File>, Failure> {
             let mut holder = String::new();
             drop((&file).take(32).read_to_string(&mut holder));
             Err(Failure::Untold(format!(
-                "another auraed (process {}) uses the state folder {}; stop it, or choose another \
-                 with --state-dir",
+                "another auraed (process {}) uses the {what} folder {}; stop it, or choose another \
+                 with {option}",
                 holder.trim(),
-                state_dir.display()
+                dir.display()
             )))
         }
         Err((_, why)) => Err(cannot(why.into())),

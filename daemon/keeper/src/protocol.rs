@@ -60,6 +60,9 @@ pub const OUTPUTS: [&str; 2] = ["stdout", "stderr"];
 /// that was killed. Such a run's end is found out by the daemon, and the keeper never waits for it.
 pub const MAIN: &str = "main";
 
+/// The name of the API's listener in [`ToDaemon::Welcome`].
+pub const API: &str = "api";
+
 /// A run's identity: 16 bytes that mean nothing to the keeper.
 pub type Run = [u8; 16];
 
@@ -144,6 +147,11 @@ pub enum ToKeeper {
         /// Which.
         number: u32,
     },
+    /// Hold these descriptors, which belong to no run, for the daemons after me; one of the same name before is dropped.
+    Hold {
+        /// The descriptors' names, in their order.
+        names: Vec<String>,
+    },
     /// The spawner threads have said something that you need not know yet, unless a process ends: take it when it suits.
     Queued,
     /// No connection is open any more.
@@ -171,7 +179,7 @@ pub enum ToKeeper {
 /// What the keeper says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToDaemon {
-    /// Who I am and what you need; carries the listeners.
+    /// Who I am and what you need; carries the listener, and what earlier daemons had held by [`ToKeeper::Hold`].
     Welcome {
         /// [`VERSION`] of the keeper.
         version: u16,
@@ -185,7 +193,7 @@ pub enum ToDaemon {
         previous: String,
         /// The configuration as `auraed-core configure` printed it.
         configuration: Vec<u8>,
-        /// The listeners' names, in the order of their descriptors.
+        /// The descriptors' names, in their order: [`API`] first.
         names: Vec<String>,
         /// Whether it is on trial: the keeper goes back to the daemon before, should this one not be healthy. Until it
         /// is, it writes nothing in a format that the daemon before cannot read.
@@ -288,6 +296,7 @@ impl ToKeeper {
             Self::Heard { messages } => Writer::kind(9).u64(*messages),
             Self::Probed { number } => Writer::kind(10).u32(*number),
             Self::Failing { why } => Writer::kind(11).bytes(why.as_bytes()),
+            Self::Hold { names } => Writer::kind(15).names(names),
             Self::Queued => Writer::kind(13),
             Self::Disconnected { at } => Writer::kind(14).u64(*at),
             Self::Replace { by, paths, names } => {
@@ -323,6 +332,7 @@ impl ToKeeper {
                 paths: reader.names()?,
                 names: reader.names()?,
             },
+            15 => Self::Hold { names: reader.names()? },
             13 => Self::Queued,
             14 => Self::Disconnected { at: reader.u64()? },
             kind => return Err(Malformed::Kind(kind)),

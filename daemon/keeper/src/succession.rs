@@ -39,6 +39,8 @@ pub struct HeldRun {
 pub struct HeldSettings {
     /// Where the API listens.
     pub socket: Vec<u8>,
+    /// The runtime folder.
+    pub runtime_dir: Vec<u8>,
     /// The bound of an orderly end, in milliseconds.
     pub stop_timeout: u64,
     /// The longest wait before the next daemon, in milliseconds.
@@ -58,8 +60,8 @@ pub struct State {
     pub listener: Number,
     /// The socket's device and inode.
     pub socket: (u64, u64),
-    /// The file that is locked.
-    pub lock: Number,
+    /// The files that are locked: in the state folder, and in the runtime folder.
+    pub locks: [Number; 2],
     /// The daemon's program.
     pub core: HeldProgram,
     /// One that is on trial.
@@ -82,6 +84,8 @@ pub struct State {
     pub tree: Vec<u8>,
     /// The runs.
     pub runs: Vec<HeldRun>,
+    /// What is held that is no run's, by name.
+    pub shared: Vec<(String, Number)>,
     /// Children that failed on their way to the program and are still to be reaped.
     pub failed: Vec<i32>,
 }
@@ -91,9 +95,11 @@ impl State {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let settings = &self.settings;
+        let [state_lock, runtime_lock] = self.locks;
         let mut writer = Writer(Vec::new())
             .u16(SUCCESSION)
             .bytes(&settings.socket)
+            .bytes(&settings.runtime_dir)
             .u64(settings.stop_timeout)
             .u64(settings.longest_restart_delay)
             .u64(settings.answer_timeout)
@@ -101,7 +107,8 @@ impl State {
             .i32(self.listener)
             .u64(self.socket.0)
             .u64(self.socket.1)
-            .i32(self.lock)
+            .i32(state_lock)
+            .i32(runtime_lock)
             .program(&self.core)
             .maybe_program(self.trial.as_ref())
             .program(&self.keeper)
@@ -116,12 +123,9 @@ impl State {
             .bytes(&self.tree)
             .count(self.runs.len());
         for HeldRun { run, pid, exit, descriptors } in &self.runs {
-            writer = writer.run(run).i32(*pid).maybe_exit(exit.as_ref()).count(descriptors.len());
-            for (name, number) in descriptors {
-                writer = writer.bytes(name.as_bytes()).i32(*number);
-            }
+            writer = writer.run(run).i32(*pid).maybe_exit(exit.as_ref()).named(descriptors);
         }
-        writer = writer.count(self.failed.len());
+        writer = writer.named(&self.shared).count(self.failed.len());
         self.failed.iter().fold(writer, |writer, pid| writer.i32(*pid)).0
     }
 
@@ -137,6 +141,7 @@ impl State {
         let state = Self {
             settings: HeldSettings {
                 socket: reader.bytes()?.to_vec(),
+                runtime_dir: reader.bytes()?.to_vec(),
                 stop_timeout: reader.u64()?,
                 longest_restart_delay: reader.u64()?,
                 answer_timeout: reader.u64()?,
@@ -144,7 +149,7 @@ impl State {
             },
             listener: reader.i32()?,
             socket: (reader.u64()?, reader.u64()?),
-            lock: reader.i32()?,
+            locks: [reader.i32()?, reader.i32()?],
             core: reader.program()?,
             trial: reader.maybe(Reader::program, "trial")?,
             keeper: reader.program()?,
@@ -156,6 +161,7 @@ impl State {
             ever_served: reader.flag("ever_served")?,
             tree: reader.bytes()?.to_vec(),
             runs: reader.list(Reader::held_run)?,
+            shared: reader.list(Reader::named)?,
             failed: reader.list(Reader::i32)?,
         };
         reader.end(state)
@@ -172,7 +178,14 @@ impl State {
         ];
         let programs = programs.into_iter().flatten().map(|program| program.file);
         let runs = self.runs.iter().flat_map(|run| run.descriptors.iter().map(|(_, held)| *held));
-        [self.listener, self.lock].into_iter().chain(programs).chain(runs).collect()
+        let shared = self.shared.iter().map(|(_, held)| *held);
+        let [state, runtime] = self.locks;
+        [self.listener, state, runtime]
+            .into_iter()
+            .chain(shared)
+            .chain(programs)
+            .chain(runs)
+            .collect()
     }
 }
 
@@ -186,6 +199,14 @@ impl Writer {
             None => self.u8(0),
             Some(program) => self.u8(1).program(program),
         }
+    }
+
+    /// Descriptors by name.
+    fn named(self, descriptors: &[(String, Number)]) -> Self {
+        let writer = self.count(descriptors.len());
+        descriptors
+            .iter()
+            .fold(writer, |writer, (name, number)| writer.bytes(name.as_bytes()).i32(*number))
     }
 
     /// How many follow; a process cannot have more descriptors or children than fit.
@@ -204,8 +225,12 @@ impl Reader<'_> {
             run: self.run()?,
             pid: self.i32()?,
             exit: self.maybe(Reader::exit, "exit")?,
-            descriptors: self.list(|reader| Ok((reader.text("name")?, reader.i32()?)))?,
+            descriptors: self.list(Reader::named)?,
         })
+    }
+
+    fn named(&mut self) -> Result<(String, Number), Malformed> {
+        Ok((self.text("name")?, self.i32()?))
     }
 
     fn maybe<T>(

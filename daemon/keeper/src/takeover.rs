@@ -104,7 +104,7 @@ fn adopt(state: State, signals: nix::sys::signalfd::SignalFd) -> Keeper {
         socket: path(state.settings.socket),
         socket_group: None,
         state_dir: PathBuf::new(),
-        runtime_dir: PathBuf::new(),
+        runtime_dir: path(state.settings.runtime_dir),
         stop_timeout: Duration::from_millis(state.settings.stop_timeout),
         longest_restart_delay: Duration::from_millis(state.settings.longest_restart_delay),
         answer_timeout: Duration::from_millis(state.settings.answer_timeout),
@@ -122,7 +122,7 @@ fn adopt(state: State, signals: nix::sys::signalfd::SignalFd) -> Keeper {
     let place = Place::inherited(
         own(state.listener).into(),
         (settings.socket.clone(), state.socket.0, state.socket.1),
-        File::from(own(state.lock)),
+        state.locks.map(|lock| File::from(own(lock))),
     );
     let mut keeper =
         Keeper::with((program(state.core), program(state.keeper)), settings, place, signals);
@@ -131,6 +131,7 @@ fn adopt(state: State, signals: nix::sys::signalfd::SignalFd) -> Keeper {
     keeper.upgrades = state.upgrades;
     keeper.open_files = state.open_files;
     keeper.runs = runs;
+    keeper.shared = state.shared.into_iter().map(|(name, held)| (name, own(held))).collect();
     keeper.starts = state.starts;
     keeper.previous = state.previous;
     keeper.ever_served = state.ever_served;
@@ -224,10 +225,12 @@ fn state(keeper: &Keeper, next: &Program, may_come_back: bool) -> State {
     };
     let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let (settings, place) = (&keeper.settings, &keeper.place);
-    let (socket, lock): ((u64, u64), RawFd) = (place.identity(), place.lock().as_raw_fd());
+    let socket: (u64, u64) = place.identity();
+    let locks: [RawFd; 2] = place.locks().map(AsRawFd::as_raw_fd);
     State {
         settings: HeldSettings {
             socket: settings.socket.as_os_str().as_bytes().to_vec(),
+            runtime_dir: settings.runtime_dir.as_os_str().as_bytes().to_vec(),
             stop_timeout: milliseconds(settings.stop_timeout),
             longest_restart_delay: milliseconds(settings.longest_restart_delay),
             answer_timeout: milliseconds(settings.answer_timeout),
@@ -235,7 +238,7 @@ fn state(keeper: &Keeper, next: &Program, may_come_back: bool) -> State {
         },
         listener: place.listener.as_raw_fd(),
         socket,
-        lock,
+        locks,
         core: held(&keeper.core),
         trial: keeper.trial.as_ref().map(held),
         keeper: held(next),
@@ -247,6 +250,7 @@ fn state(keeper: &Keeper, next: &Program, may_come_back: bool) -> State {
         ever_served: keeper.ever_served,
         tree: keeper.tree.as_os_str().as_bytes().to_vec(),
         runs: keeper.runs.held_runs(),
+        shared: keeper.shared.iter().map(|(name, held)| (name.clone(), held.as_raw_fd())).collect(),
         failed: keeper.runs.failed(),
     }
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use keeper::{
     channel::Patience,
-    protocol::{ToDaemon, VERSION},
+    protocol::{API, ToDaemon, VERSION},
 };
 
 use crate::{
@@ -16,6 +16,10 @@ use crate::{
 impl Keeper {
     /// The beginning of a daemon's life: everything it has to know.
     pub(crate) fn welcome(&self, daemon: &mut Daemon) -> Result<(), Breach> {
+        let names = self.shared.iter().map(|(name, _)| name.clone());
+        let shared = self.shared.iter().map(|(_, held)| held.as_fd());
+        let descriptors: Vec<BorrowedFd<'_>> =
+            std::iter::once(self.place.listener.as_fd()).chain(shared).collect();
         let message = ToDaemon::Welcome {
             version: VERSION,
             keeper: std::process::id().try_into().unwrap_or(0),
@@ -23,11 +27,11 @@ impl Keeper {
             open_files: self.open_files,
             previous: self.previous.clone(),
             configuration: self.settings.configuration.clone(),
-            names: vec!["api".to_owned()],
+            names: std::iter::once(API.to_owned()).chain(names).collect(),
             trial: daemon.on_trial,
             upgrades: self.upgrades.clone(),
         };
-        daemon.control.send(&message.encode(), &[self.place.listener.as_fd()], Patience::Now)?;
+        daemon.control.send(&message.encode(), &descriptors, Patience::Now)?;
         daemon.stage = Stage::Adopting;
         // Before what waits already: nothing is told to a daemon that does not know the rest.
         let waiting = std::mem::take(&mut daemon.outbox);

@@ -37,6 +37,7 @@ fn to_keeper() -> impl Strategy<Value = ToKeeper> {
         any::<u64>().prop_map(|messages| ToKeeper::Heard { messages }),
         any::<u32>().prop_map(|number| ToKeeper::Probed { number }),
         Just(ToKeeper::Queued),
+        names().prop_map(|names| ToKeeper::Hold { names }),
         any::<u64>().prop_map(|at| ToKeeper::Disconnected { at }),
         ".{0,40}".prop_map(|why| ToKeeper::Failing { why }),
         (".{0,40}", vec(".{0,20}", 0..16), names())

@@ -24,9 +24,10 @@ fn runs() -> impl Strategy<Value = HeldRun> {
 }
 
 fn settings() -> impl Strategy<Value = HeldSettings> {
-    (any::<Vec<u8>>(), any::<[u64; 3]>(), any::<Vec<u8>>()).prop_map(
-        |(socket, times, configuration)| HeldSettings {
+    (any::<[Vec<u8>; 2]>(), any::<[u64; 3]>(), any::<Vec<u8>>()).prop_map(
+        |([socket, runtime_dir], times, configuration)| HeldSettings {
             socket,
+            runtime_dir,
             stop_timeout: times[0],
             longest_restart_delay: times[1],
             answer_timeout: times[2],
@@ -38,17 +39,25 @@ fn settings() -> impl Strategy<Value = HeldSettings> {
 fn states() -> impl Strategy<Value = State> {
     let words = (".{0,20}", ".{0,20}", any::<Vec<u8>>(), any::<bool>());
     let programs = (programs(), option::of(programs()), programs(), option::of(programs()));
-    let numbers = any::<([u64; 4], [i32; 2], [u32; 2])>();
-    let lists = (vec(runs(), 0..9), any::<Vec<i32>>());
+    let numbers = any::<([u64; 4], [i32; 3], [u32; 2])>();
+    let shared = vec((".{0,9}", any::<i32>()), 0..3);
+    let lists = (vec(runs(), 0..9), shared, any::<Vec<i32>>());
     (settings(), words, programs, numbers, lists).prop_map(
-        |(settings, words, (core, trial, keeper, keeper_before), numbers, (runs, failed))| {
-            let ([device, inode, soft, hard], [listener, lock], [tried, starts]) = numbers;
+        |(
+            settings,
+            words,
+            (core, trial, keeper, keeper_before),
+            numbers,
+            (runs, shared, failed),
+        )| {
+            let ([device, inode, soft, hard], [listener, state, runtime], [tried, starts]) =
+                numbers;
             let (given_up, previous, tree, ever_served) = words;
             State {
                 settings,
                 listener,
                 socket: (device, inode),
-                lock,
+                locks: [state, runtime],
                 core,
                 trial,
                 keeper,
@@ -60,6 +69,7 @@ fn states() -> impl Strategy<Value = State> {
                 ever_served,
                 tree,
                 runs,
+                shared,
                 failed,
             }
         },

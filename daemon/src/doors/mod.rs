@@ -3,7 +3,10 @@
 
 pub(crate) mod grpc;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use logs::LogStore;
 use spawn::Method;
@@ -48,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) usual: Usual,
     /// Who answers.
     pub(crate) identity: Arc<Identity>,
+    /// Whether what the next daemon must know cannot be written.
+    pub(crate) ledger_fails: Arc<AtomicBool>,
     /// How another follows.
     pub(crate) succession: Arc<Succession>,
     /// Whether our keeper lives.

@@ -3,7 +3,8 @@
 //! Before the supervisor does what a step of the core wants, the step is written here, in one write(2): what it changed,
 //! each thing as a whole, so that of each thing the last entry counts. The file is in the runtime folder, which is
 //! memory, and so outlives a daemon and no boot; nothing is flushed. Invariants:
-//! - a step is there whole or not at all (`frame.rs`), and nothing is done of one that is not there;
+//! - a step is there whole or not at all (`frame.rs`), before anything of it is done; where that cannot be, for want of
+//!   room, it is done all the same, Status says so, and it is written with the next;
 //! - it is never longer than twice what counts, and a few MiB: then it is written anew, beside, and exchanged;
 //! - what cannot be read is skipped, counted and told, and the file kept aside; what is of another start of the machine, of
 //!   a keeper that lives, or of a newer daemon, is not touched but moved aside.
@@ -19,7 +20,16 @@ mod unit;
 mod wire;
 mod words;
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use prost::Message;
 use units::{
@@ -44,7 +54,7 @@ pub(crate) struct Ledger {
     base: u64,
     /// What could not be written yet, and whether that was told.
     unwritten: Vec<Entry>,
-    fails: bool,
+    fails: Arc<AtomicBool>,
     /// Empty between steps; kept for its room.
     bytes: Vec<u8>,
 }
@@ -68,9 +78,9 @@ impl Ledger {
         }
         let step = Step { version: VERSION, entries };
         match self.write(&step) {
-            Ok(()) => self.fails = false,
+            Ok(()) => self.fails.store(false, Ordering::Relaxed),
             Err(why) => {
-                if !std::mem::replace(&mut self.fails, true) {
+                if !self.fails.swap(true, Ordering::Relaxed) {
                     let folder = self.folder.display();
                     tracing::error!(%why, "cannot write to the ledger in {folder}: the next daemon would not know what happens now; make room there");
                 }
@@ -83,6 +93,11 @@ impl Ledger {
             tracing::warn!(%why, "cannot write the ledger anew; it grows on");
             self.base = self.length;
         }
+    }
+
+    /// Whether it cannot be written at present, for whoever is asked how the daemon is.
+    pub(crate) fn fails(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.fails)
     }
 
     /// Adds a step, whole or not at all.

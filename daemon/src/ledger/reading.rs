@@ -53,7 +53,8 @@ pub(crate) fn open(
         .as_ref()
         .is_some_and(|head| head.keeper_pid == keeper.pid && head.keeper_began == keeper.began);
     let machine = machine();
-    let taken_over = !ours && head.as_ref().is_some_and(|head| was_killed(head, &machine));
+    let taken_over =
+        !ours && !faults.newer && head.as_ref().is_some_and(|head| was_killed(head, &machine));
     let after_kill = taken_over || (ours && head.as_ref().is_some_and(|head| head.after_kill));
     let foreign =
         !bytes.is_empty() && !ours && !taken_over && (head.is_some() || faults.damaged == 0);
@@ -90,10 +91,9 @@ pub(crate) fn open(
         length,
         base: length,
         unwritten: Vec::new(),
-        fails: false,
+        fails: Arc::default(),
         bytes: Vec::new(),
     };
-    let taken_over = taken_over && !faults.newer;
     Ok(Opened { ledger, kept: read.kept, series, taken_over, after_kill })
 }
 

@@ -27,7 +27,7 @@ impl Meeting {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
-        let socket = NotifySocket::bind(&path).unwrap();
+        let socket = NotifySocket::open(&path, None).unwrap();
         let service = UnixDatagram::unbound().unwrap();
         service.connect(&path).unwrap();
         Self { _folder: folder, socket, service, address: UnixAddr::new(&path).unwrap() }
@@ -75,8 +75,8 @@ fn messages_arrive_in_their_order_with_their_sender() {
 fn it_can_be_waited_for_and_takes_the_place_of_an_older_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
-    drop(NotifySocket::bind(&path).unwrap());
-    let socket = NotifySocket::bind(&path).unwrap();
+    drop(NotifySocket::open(&path, None).unwrap());
+    let socket = NotifySocket::open(&path, None).unwrap();
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o666, "every user's services reach it");
     let ready = |timeout| {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::processes;
+
 /// A process that has a keeper's pid, and when it began, which no other has both of (proc_pid_stat(5), field 22:
 /// clock ticks since the machine started).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +19,9 @@ impl KeeperInstance {
         Self { pid, began: began(&stat).unwrap_or(0) }
     }
 
-    /// Whether there is a process that is this one.
+    /// Whether there is a process that is this one, and lives: one that was killed may wait long to be reaped.
     pub(crate) fn is_there(&self) -> bool {
-        self.began != 0 && Self::of(self.pid) == *self
+        self.began != 0 && Self::of(self.pid) == *self && !processes::is_zombie(self.pid)
     }
 }
 
@@ -41,6 +43,27 @@ mod tests {
         assert_eq!(began(stat.as_bytes()), Some(22));
         assert_eq!(began(b"7 (a) S 1"), None);
         assert_eq!(began(b""), None);
+    }
+
+    /// A parent may be in no hurry.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a child of our own that ends at once")]
+    fn one_that_waits_to_be_reaped_is_not_there() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = std::process::Command::new("/bin/cat")
+            .stdin(reader)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = child.id().try_into().unwrap();
+        let instance = KeeperInstance::of(pid);
+        assert!(instance.is_there());
+        drop(writer);
+        while !processes::is_zombie(pid) {
+            std::thread::yield_now();
+        }
+        assert!(!instance.is_there());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Jobs {
         drop(waiting);
         if idle {
             self.0.news.notify_one();
-        } else if !idle && watched {
+        } else if watched {
             self.0.backlog.notify_one();
         }
     }
@@ -137,6 +137,10 @@ impl Jobs {
         let mut waiting = self.lock();
         loop {
             if let Some(job) = waiting.next() {
+                // What was handed in while some were idle may wait for all of them now.
+                if waiting.watched && waiting.working >= waiting.threads && !waiting.is_empty() {
+                    self.0.backlog.notify_one();
+                }
                 return Next::Job(job);
             }
             let spare = waiting.threads > USUAL_THREADS;

@@ -5,7 +5,13 @@
 //! Where they contradict one another it is lost, with the reason, and what is left of it is ended: nothing is guessed.
 //! Invariant: each pidfd is opened before the keeper reaps again, so that it is the process that the keeper means.
 
-use std::{collections::HashMap, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    io::ErrorKind,
+    os::fd::{BorrowedFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use keeper::{
     channel::{Channel, Patience},
@@ -58,7 +64,7 @@ pub(super) struct Place {
     keeper: i32,
     pub(super) spawner: Channel,
     /// Whether no process is on its way from a dead daemon to its program.
-    all_born: bool,
+    pub(super) all_born: bool,
     legacies: Legacies,
     taken_over: bool,
     after_kill: bool,
@@ -69,8 +75,10 @@ impl Supervisor {
     pub(crate) fn adopt(&mut self, found: Found) -> Adopted {
         let Found { inherited, runs, keeper, spawner, taken_over, after_kill } = found;
         // A process whose daemon died while it was being made says in its run's file that it was; give it the time.
-        let unknown = inherited.iter().any(|run| run.pid == 0);
-        let all_born = !unknown || await_the_unborn(keeper);
+        let killed = taken_over || after_kill;
+        let unknown = inherited.iter().any(|run| run.pid == 0)
+            || (killed && self.core.unadopted().any(|(_, pid)| pid == 0));
+        let all_born = !unknown || await_the_unborn(Some(keeper).filter(|_| !killed));
         let legacies = self.legacies();
         let place = Place { keeper, spawner, all_born, legacies, taken_over, after_kill };
         let mut inherited: HashMap<RunId, InheritedRun> =
@@ -109,11 +117,21 @@ impl Supervisor {
         for run in &forgotten {
             runfile::remove(&runs, *run);
             let release = ToKeeper::Release { run: run.to_bytes() };
-            // A keeper that is gone takes us along.
-            drop(place.spawner.send(&release.encode(), &[], Patience::Wait));
+            self.say(&place, &release, &[]);
         }
         self.tell_adopted();
         Adopted { units, forgotten }
+    }
+
+    /// Says this on a spawner thread's channel, which the keeper reads when it is told to: of a thousand runs it would
+    /// be full. That the keeper is gone is found out by the loop.
+    pub(super) fn say(&self, place: &Place, message: &ToKeeper, descriptors: &[BorrowedFd<'_>]) {
+        let bytes = message.encode();
+        let sent = place.spawner.send(&bytes, descriptors, Patience::Now);
+        if sent.is_err_and(|why| why.kind() == ErrorKind::WouldBlock) {
+            self.tell_keeper(&ToKeeper::Queued);
+            drop(place.spawner.send(&bytes, descriptors, Patience::Wait));
+        }
     }
 
     fn tell_adopted(&self) {
@@ -175,7 +193,9 @@ impl Supervisor {
             (0, Ok(file)) if !file.made => {
                 return self.lost(run, "its process may still be on its way to its program");
             }
-            (0, Ok(file)) => self.find_main(run, file.pid, place).unwrap_or(0),
+            // Whose child it is then nobody can say, nor could anybody tell its end.
+            (0, Ok(_)) if place.taken_over => 0,
+            (0, Ok(file)) => self.find_main(run, file.pid, place.keeper).unwrap_or(0),
             (0, Err(why)) => return self.lost(run, &why.to_string()),
             (pid, _) => pid,
         };
@@ -185,7 +205,7 @@ impl Supervisor {
         }
         if inherited.pid == 0 {
             let spawned = ToKeeper::Spawned { run: run.to_bytes(), pid };
-            drop(place.spawner.send(&spawned.encode(), &[], Patience::Wait));
+            self.say(place, &spawned, &[]);
         }
         let (at, began) = file.as_ref().map_or((0, 0), |file| (file.ordered_at, file.began));
         self.logs.started(run, pid, u64::try_from(at).unwrap_or(0)).ok();
@@ -236,18 +256,14 @@ impl Supervisor {
     }
 
     /// The main process of a run whose daemon died before it could say which that is.
-    fn find_main(&self, run: RunId, said: i32, place: &Place) -> Option<i32> {
-        let keeper = Some(place.keeper).filter(|_| !place.taken_over);
+    fn find_main(&self, run: RunId, said: i32, keeper: i32) -> Option<i32> {
         // It said so itself. Until the keeper reaps again it keeps its number, also where it has ended: then it has no
         // environment any more that would tell whose it was.
-        let is_it = |keeper| {
-            let lives = || processes::is_zombie(said) || self.is_of(run, said);
-            processes::is_main_of(keeper, said) && lives()
-        };
-        if keeper.is_some_and(is_it) {
+        let is_it = || processes::is_zombie(said) || self.is_of(run, said);
+        if processes::is_main_of(keeper, said) && is_it() {
             return Some(said);
         }
-        processes::made_for(keeper, |pid| self.is_of(run, pid))
+        processes::made_for(Some(keeper), |pid| self.is_of(run, pid))
     }
 
     /// Whether a process is one of this run.

@@ -9,10 +9,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use keeper::{
-    channel::Patience,
-    protocol::{MAIN, ToKeeper},
-};
+use keeper::protocol::{MAIN, ToKeeper};
 use nix::unistd::Pid;
 use spawn::PidFd;
 use units::{
@@ -76,7 +73,10 @@ impl Supervisor {
         self.look_everywhere();
         let pid = match (kept_pid, file) {
             (0, Err(Unreadable::Missing)) => return self.never_made(run),
-            (0, Ok(file)) if !file.made => return self.never_made(run),
+            (0, Ok(file)) if !file.made && place.all_born => return self.never_made(run),
+            (0, Ok(file)) if !file.made => {
+                return self.lost(run, "its process may still be on its way to its program");
+            }
             (0, Ok(_)) => processes::made_for(None, |pid| self.is_of(run, pid)).unwrap_or(0),
             (0, Err(why)) => return self.lost(run, &why.to_string()),
             (pid, _) => pid,
@@ -134,9 +134,8 @@ impl Supervisor {
         let spawning = ToKeeper::Spawning { run: run.to_bytes(), names: vec![MAIN.to_owned()] };
         let spawned = ToKeeper::Spawned { run: run.to_bytes(), pid };
         let process = [main.process.as_fd()];
-        // A keeper that is gone, too, is found out by the loop.
-        drop(place.spawner.send(&spawning.encode(), &process, Patience::Wait));
-        drop(place.spawner.send(&spawned.encode(), &[], Patience::Wait));
+        self.say(place, &spawning, &process);
+        self.say(place, &spawned, &[]);
         super::deeds::hold_main(self, run, main);
     }
 }

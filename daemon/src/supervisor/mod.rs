@@ -224,7 +224,7 @@ impl Supervisor {
 
     /// Supervises until another daemon is to take over; whose calls are still open then.
     pub(crate) fn run(mut self) -> Callers {
-        while !self.leaving {
+        loop {
             let mut events = [EpollEvent::empty(); 64];
             let ready = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
@@ -241,6 +241,10 @@ impl Supervisor {
             }
             self.take_inbox();
             for event in ready {
+                // From here on all of it is another's.
+                if self.leaving {
+                    return self.callers;
+                }
                 match event.data() {
                     INBOX => {}
                     NOTIFY => self.take_notices(),
@@ -251,6 +255,9 @@ impl Supervisor {
                     number => self.take_watched(number),
                 }
             }
+            if self.leaving {
+                return self.callers;
+            }
             let now = clock::now().monotonic;
             if self.core.next_deadline().is_some_and(|at| at <= now) {
                 self.step(Event::Tick);
@@ -260,7 +267,6 @@ impl Supervisor {
             }
             self.look_again();
         }
-        self.callers
     }
 
     /// Looks, but not all the time, which of the runs are empty that nothing tells of.

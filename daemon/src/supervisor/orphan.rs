@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use keeper::protocol::{MAIN, OUTPUTS};
+use keeper::protocol::{API, MAIN, OUTPUTS};
 use nix::sys::{
     epoll::{EpollEvent, EpollFlags},
     signal::{SigSet, Signal, raise},
@@ -28,6 +28,7 @@ use crate::{
     handover::told_exit,
     keeper_life::KeeperLife,
     news::News,
+    notify,
     strangers::{self, Known},
 };
 
@@ -183,7 +184,9 @@ impl Supervisor {
         // What spawner threads have said by now is known to the ledger, and to the heir.
         self.take_inbox();
         let runs = self.held.iter().map(|(run, held)| self.left(*run, held));
-        match heir.give(self.estate.keeper, self.estate.listener.as_fd(), runs) {
+        let listeners =
+            [(API, self.estate.listener.as_fd()), (notify::SOCKET, self.notify.as_fd())];
+        match heir.give(self.estate.keeper, listeners, runs) {
             Ok(()) => {
                 let runs = self.held.len();
                 tracing::info!(

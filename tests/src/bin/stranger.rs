@@ -143,7 +143,7 @@ fn babble(control: &Channel, seed: u64) {
     for _ in 0..40 {
         let names = || vec!["stdout".to_owned(), "stderr".to_owned()];
         let number = u32::try_from(chance.below(3)).expect("small");
-        let message = match chance.below(15) {
+        let message = match chance.below(16) {
             0 => ToKeeper::Hello { version: VERSION },
             1 => ToKeeper::Adopted { tell_orphans: true, tree: Vec::new() },
             2 => ToKeeper::Serving,
@@ -156,6 +156,7 @@ fn babble(control: &Channel, seed: u64) {
             9 => ToKeeper::Failing { why: "because".to_owned() },
             10 => ToKeeper::Replace { by: "nobody".to_owned(), paths: names(), names: names() },
             11 => ToKeeper::Queued,
+            13 => ToKeeper::Hold { names: names() },
             12 => ToKeeper::Disconnected { at: u64::from(number) << 62 },
             _ => ToKeeper::Stopped,
         };

@@ -2,11 +2,12 @@
 
 use std::os::unix::net::UnixDatagram;
 
+use api::runtime::UnitState;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tests::{Daemon, Fifo, Options, Process, Tracking, argv, eventually, procfs};
+use tests::{Daemon, Fifo, Options, Process, Tracking, argv, eventually, procfs, rpc::named};
 
 use crate::{Case, cases};
 
@@ -15,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         interrupt_ends_in_order,
         termination_within_the_bound,
         termination_during_a_call,
+        a_daemon_that_dies_of_an_orderly_end_is_followed,
         keeper_is_every_runs_parent,
         a_killed_daemon_is_replaced,
         killed_five_times,
@@ -29,6 +31,32 @@ fn interrupt_ends_in_order() {
     let daemon = Daemon::start(Options::default());
     assert_eq!(daemon.answer(argv(&["/bin/true"])).exit_code, "0");
     daemon.stop_with(Signal::SIGINT);
+}
+
+/// Where the daemon dies while everything is told to end, the next one goes on with that: what runs has its time.
+fn a_daemon_that_dies_of_an_orderly_end_is_followed() {
+    let daemon = Daemon::start(Options::default().stop_timeout("60s"));
+    let mut go = Fifo::make(daemon.path(), "go");
+    let mark = daemon.work("mark");
+    let script = format!(
+        "trap 'read line < {}; echo in order > {mark}; exit 7' TERM; echo up; while :; do sleep 0.1; done",
+        go.path()
+    );
+    daemon.up(named("web", argv(&["sh", "-c", &script])));
+    daemon.until_logged("web", "up\n");
+    let before = daemon.status().daemon_pid;
+    daemon.signal(Signal::SIGTERM);
+    daemon.until_state("web", UnitState::Stopping);
+    kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
+    eventually("another daemon goes on with it", || {
+        daemon.status_if_there().is_some_and(|status| status.daemon_pid != before)
+    });
+    daemon.until_state("web", UnitState::Stopping);
+    go.release();
+    eventually("it ended by itself", || {
+        std::fs::read_to_string(&mark).is_ok_and(|text| text == "in order\n")
+    });
+    daemon.ends();
 }
 
 /// SIGTERM ends deaf programs with their children within the configured bound, and the status is 0.

@@ -1,6 +1,6 @@
 //! `observe.Observe`: status, and logs.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use api::{
     meta::AuraeMeta,
@@ -156,8 +156,13 @@ impl observe_server::Observe for Observe {
         let logs =
             logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
         let keeper = self.core.keeper.problem().into_iter();
-        let problems: Vec<String> =
-            keeper.chain(logs).chain(self.core.schedule.problems()).collect();
+        let ledger = self.core.ledger_fails.load(Ordering::Relaxed).then(|| {
+            "the ledger in the runtime folder cannot be written: should this daemon die, the next one would not know what \
+             happened since; make room there"
+                .to_owned()
+        });
+        let schedule = self.core.schedule.problems();
+        let problems: Vec<String> = keeper.chain(ledger).chain(logs).chain(schedule).collect();
         let (enabled, disabled) = self.core.schedule.count();
         let healthy = problems.is_empty();
         let state = if healthy { "healthy" } else { "not healthy" };

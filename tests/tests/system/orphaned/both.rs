@@ -19,7 +19,7 @@ pub(crate) fn core() -> Vec<Core> {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![[]; who_prints_gets_a_signal, a_foreign_process_is_not_taken_for_it, what_was_damaged_is_ended]
+    cases![[]; more_than_a_channel_holds_go_on, who_prints_gets_a_signal, a_foreign_process_is_not_taken_for_it, what_was_damaged_is_ended]
 }
 
 /// The same processes, of units and of calls; they end exactly, can be stopped, and are not started again by the boot.
@@ -63,6 +63,27 @@ fn what_lives_goes_on(options: Options) {
     let exit = run.finish();
     assert_eq!((signal(&exit), run.stdout.as_slice()), (Some(9), &b"one\n"[..]));
     drop(run);
+    daemon.stop();
+}
+
+/// Many more than there is room for in the channel on which the keeper is told of them.
+fn more_than_a_channel_holds_go_on() {
+    const MANY: usize = 200;
+    let mut daemon = Daemon::start(Options::default());
+    let pids: Vec<i32> = (0..MANY)
+        .map(|number| daemon.up(named(&format!("u{number}"), daemon.probe(&["pause"]))).pid)
+        .collect();
+    daemon.lose_both();
+    daemon.start_again();
+    let status = daemon.status();
+    assert_eq!(
+        (status.runs_live, status.daemon_starts),
+        (200, 1),
+        "the first daemon came to serve"
+    );
+    for (number, pid) in pids.into_iter().enumerate() {
+        assert_eq!(daemon.unit(&format!("u{number}")).pid, pid);
+    }
     daemon.stop();
 }
 

@@ -32,11 +32,15 @@ const ORDINARY: u32 = 65534;
 fn ends_are_exact(options: Options) {
     let mut daemon = Daemon::start(options);
     let mut go = Fifo::make(daemon.path(), "go");
-    let waiting = daemon.probe(&["line", "one", "await", go.path(), "line", "two", "exit", "7"]);
+    let mut up = Fifo::make(daemon.path(), "up");
+    let words =
+        ["line", "one", "say", up.path(), "up", "await", go.path(), "line", "two", "exit", "7"];
+    let waiting = daemon.probe(&words);
     let web = daemon.up(named("web", daemon.probe(&["pause"])));
     let id = tests::rpc::fresh_id();
     let call = daemon.begin(tests::rpc::identified(&id, waiting));
-    eventually("it runs", || daemon.status().runs_live == 2);
+    // Counted as live it is before it is made.
+    assert_eq!(up.line(), "up");
     daemon.lose_keeper();
     go.release();
     let answer = daemon.wait_for(call);

@@ -262,6 +262,14 @@ fn a_second_keeper_is_refused_as_ever() {
         let said = daemon.refused().err();
         assert!(said.contains("another auraed"), "{said}");
         assert_eq!(daemon.status().daemon_pid, before);
+        // Nor may one with a state folder of its own have what is in the runtime folder of another.
+        let mut command = daemon.command("auraed");
+        command.arg("--state-dir").arg(daemon.path().join("other-state"));
+        command.arg("--socket").arg(daemon.path().join("other.sock"));
+        command.arg("--runtime-dir").arg(daemon.runtime_dir());
+        let said = daemon.refuses(command).err();
+        assert!(said.contains("runtime folder") && said.contains("--runtime-dir"), "{said}");
+        assert_eq!(daemon.status().daemon_pid, before);
     });
 }
 

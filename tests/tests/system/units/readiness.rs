@@ -1,6 +1,10 @@
 //! Units that say themselves when they are ready (sd_notify(3)).
 
 use api::runtime::{Executable, Readiness, UnitResult, UnitState};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tests::{
     Daemon, Fifo, Options, argv, eventually, procfs,
     rpc::named,
@@ -13,6 +17,7 @@ use crate::{Core, core_cases};
 pub(crate) fn core() -> Vec<Core> {
     core_cases![
         ready_when_it_says_so,
+        what_is_said_to_nobody_waits_for_the_next_daemon,
         a_child_may_say_so,
         what_it_says_of_itself_is_shown,
         never_ready_is_a_time_out,
@@ -41,6 +46,45 @@ fn ready_when_it_says_so(options: Options) {
         let answer = daemon.answered(begun).unwrap();
         let unit = daemon.unit("web");
         assert_eq!((unit.state(), unit.pid), (UnitState::Running, answer.pid));
+    });
+}
+
+/// READY=1 while there is no daemon is heard by the next one.
+fn what_is_said_to_nobody_waits_for_the_next_daemon(options: Options) {
+    Daemon::with(options, |daemon| {
+        let mut gate = Fifo::make(daemon.path(), "gate");
+        let said = daemon.work("web");
+        let mut up = Fifo::make(daemon.path(), "up");
+        let words = [
+            "say",
+            up.path(),
+            "up",
+            "await",
+            gate.path(),
+            "notify",
+            "READY=1",
+            "append",
+            &said,
+            "x",
+            "pause",
+        ];
+        let begun = daemon.begin_start(of(notifying(named("web", daemon.probe(&words)))));
+        assert_eq!(up.line(), "up");
+        let unit = daemon.until("web", "it has a process", |unit| unit.pid > 0);
+        let before = daemon.status().daemon_pid;
+        // Stopped, the keeper starts no other meanwhile.
+        daemon.signal(Signal::SIGSTOP);
+        kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
+        eventually("the daemon is dead", || procfs::gone(before));
+        gate.release();
+        eventually("it has said so", || daemon.began("web") == 1);
+        daemon.signal(Signal::SIGCONT);
+        drop(begun);
+        eventually("another daemon serves", || {
+            daemon.status_if_there().is_some_and(|status| status.daemon_pid != before)
+        });
+        let now = daemon.until("web", "it is up", |unit| unit.state() == UnitState::Running);
+        assert_eq!(now.pid, unit.pid);
     });
 }
 
