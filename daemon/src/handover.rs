@@ -94,8 +94,8 @@ pub(crate) fn channels() -> Result<(Channel, Vec<Channel>), HandoverError> {
     Ok((control, spawners))
 }
 
-/// Says hello and takes everything. Until [`ToKeeper::Adopted`] is sent the keeper reaps nothing.
-pub(crate) fn take(
+/// Says hello, and takes everything but the runs. Until [`ToKeeper::Adopted`] is sent the keeper reaps nothing.
+pub(crate) fn greet(
     (mut control, spawners): (Channel, Vec<Channel>),
 ) -> Result<Handover, HandoverError> {
     control.send(&ToKeeper::Hello { version: VERSION }.encode(), &[], Patience::Wait)?;
@@ -123,7 +123,7 @@ pub(crate) fn take(
     };
     let mut held: HashMap<String, OwnedFd> = names.into_iter().zip(descriptors).collect();
     let listener = held.remove(API).ok_or(HandoverError::Turn("a welcome without a listener"))?;
-    let mut handover = Handover {
+    Ok(Handover {
         control,
         spawners,
         configuration: Configuration::handed_on(&configuration)?,
@@ -136,19 +136,25 @@ pub(crate) fn take(
         listener: UnixListener::from(listener),
         notify: held.remove(notify::SOCKET),
         inherited: Vec::new(),
-    };
-    loop {
-        match next(&mut handover.control)? {
-            (ToDaemon::Inherited { run, pid, exit, names }, descriptors) => {
-                handover.inherited.push(InheritedRun {
-                    run: RunId::from_bytes(run),
-                    pid,
-                    exit: exit.map(process_exit),
-                    descriptors: names.into_iter().zip(descriptors).collect(),
-                });
+    })
+}
+
+impl Handover {
+    /// Takes the runs of earlier daemons, which the keeper tells one by one.
+    pub(crate) fn inherit(&mut self) -> Result<(), HandoverError> {
+        loop {
+            match next(&mut self.control)? {
+                (ToDaemon::Inherited { run, pid, exit, names }, descriptors) => {
+                    self.inherited.push(InheritedRun {
+                        run: RunId::from_bytes(run),
+                        pid,
+                        exit: exit.map(process_exit),
+                        descriptors: names.into_iter().zip(descriptors).collect(),
+                    });
+                }
+                (ToDaemon::Ready, _) => return Ok(()),
+                _ => return Err(HandoverError::Turn("neither a run nor the end of them")),
             }
-            (ToDaemon::Ready, _) => return Ok(handover),
-            _ => return Err(HandoverError::Turn("neither a run nor the end of them")),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use nix::{
     unistd::setsid,
 };
 use spawn::{Method, Probe};
-use units::{Limits, RunId};
+use units::{Limits, RunId, kept};
 
 use crate::{
     bequest::Heirs,
@@ -110,7 +111,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     let channels = handover::channels()?;
     // Before there are threads: all of them are to leave SIGTERM to the supervisor.
     let signals = take_signals_over().map_err(when("taking signals"))?;
-    let handover = handover::take(channels)?;
+    let handover = handover::greet(channels)?;
     let keeper = handover.control.try_clone().map_err(when("keeping the channel to the keeper"))?;
     carry_ballast();
     let outcome = live(handover, signals, &keeper);
@@ -123,7 +124,7 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     outcome
 }
 
-fn live(handover: Handover, signals: SignalFd, serving: &Channel) -> Result<(), BeginError> {
+fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<(), BeginError> {
     let (herald, news) = news::channel();
     news::watch_for_panics(herald.clone());
     let bound = handover.configuration.answer_timeout;
@@ -131,12 +132,12 @@ fn live(handover: Handover, signals: SignalFd, serving: &Channel) -> Result<(), 
     // Before anything that may take its time: a keeper may be killed at any moment.
     let estate = estate(&handover, signals)?;
     let (logs, instance) = begin_log(&handover, &inbox)?;
-    let schedule = open_schedule(&handover.configuration)?;
+    let (schedule, ledger) = inherit(&mut handover, instance)?;
     let succession = succession(&handover, &estate, &herald);
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
-    let (method, opened) =
-        try_and_read(&configuration, cgroups.as_ref(), (keeper, &instance.to_string()))?;
+    let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
+    let opened = ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))?;
     let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
         .with(method, &tracking);
     let Opened { ledger, kept, series, taken_over, after_kill } = opened;
@@ -232,36 +233,28 @@ fn estate(handover: &Handover, signals: SignalFd) -> Result<Estate, BeginError> 
     Ok(Estate { heirs, listener, keeper, life, signals, unreaped: Vec::new() })
 }
 
-/// How processes are made, and what earlier daemons kept: to try the one is mostly to wait for processes, and meanwhile
-/// the other is read.
-fn try_and_read(
-    configuration: &Configuration,
-    cgroups: Option<&Cgroups>,
-    (keeper, instance): (i32, &str),
-) -> Result<(Method, Opened), BeginError> {
-    let open = || open_ledger(configuration, keeper, instance);
-    std::thread::scope(|scope| {
-        let beside = std::thread::Builder::new().name("ledger".to_owned());
-        let opening = beside.spawn_scoped(scope, open);
-        let method = choose_method(configuration.spawn_method, cgroups);
-        let opened = match opening {
-            Ok(opening) => opening.join().unwrap_or_else(|why| std::panic::resume_unwind(why)),
-            // Where there is no thread to be had, one is done after the other.
-            Err(_) => open(),
-        };
-        Ok((method?, opened?))
-    })
+/// What earlier daemons kept, on its way.
+type Reading = JoinHandle<Result<Opened, BeginError>>;
+
+/// Takes the runs, while schedule and ledger are being opened.
+fn inherit(handover: &mut Handover, instance: RunId) -> Result<(Schedule, Reading), BeginError> {
+    let schedule = open_schedule(&handover.configuration)?;
+    let ledger = begin_to_read(handover, instance)?;
+    handover.inherit()?;
+    Ok((schedule, ledger))
 }
 
-/// What earlier daemons kept.
-fn open_ledger(
-    configuration: &Configuration,
-    keeper: i32,
-    instance: &str,
-) -> Result<Opened, BeginError> {
-    let folder = &configuration.runtime_dir;
-    ledger::open(folder, &KeeperInstance::of(keeper), Usual::of(configuration), instance)
-        .map_err(when("opening the ledger in the runtime folder"))
+/// Reads what earlier daemons kept, while the keeper tells of the runs and it is tried how processes are made: both are
+/// mostly to wait for others.
+fn begin_to_read(handover: &Handover, instance: RunId) -> Result<Reading, BeginError> {
+    let (configuration, keeper) = (handover.configuration.clone(), handover.keeper);
+    let open = move || {
+        let (folder, usual) = (&configuration.runtime_dir, Usual::of(&configuration));
+        ledger::open(folder, &KeeperInstance::of(keeper), usual, &instance.to_string())
+            .map_err(when("opening the ledger in the runtime folder"))
+    };
+    let beside = std::thread::Builder::new().name("ledger".to_owned());
+    beside.spawn(open).map_err(when("starting the thread that reads the ledger"))
 }
 
 /// What earlier daemons left.
@@ -275,9 +268,14 @@ struct Left {
 }
 
 /// Removes what is left of runs that neither the keeper knows, nor we, where the keeper before was killed.
-fn sweep(cgroups: Option<&Cgroups>, folder: &Path, keep: &HashSet<RunId>) {
+fn sweep(
+    cgroups: Option<&Cgroups>,
+    folder: &Path,
+    (keep, known): (&HashSet<RunId>, &[kept::Identity]),
+) {
     if let Some(cgroups) = cgroups {
-        cgroups.sweep(keep);
+        let known = known.iter().filter(|identity| keep.contains(&identity.run));
+        cgroups.sweep(keep, known.map(|it| (&it.name, it.anonymous, it.run)));
     }
     runfile::sweep(&folder.join("runs"), keep);
 }
@@ -292,19 +290,17 @@ fn go_on(
 ) -> Result<Boot, BeginError> {
     let inherited = left.inherited.iter().map(|run| run.run);
     let keep: HashSet<RunId> = inherited.chain(left.of_killed.iter().copied()).collect();
+    let known = supervisor.known();
     let (cgroups, folder) = (door.cgroups.as_ref(), &configuration.runtime_dir);
-    let boot = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         // Beside the adoption, and over before anything is made: it removes nothing that is new.
-        let clear = || sweep(cgroups, folder, &keep);
+        let clear = || sweep(cgroups, folder, (&keep, &known));
         let beside = std::thread::Builder::new().name("sweep".to_owned());
         if beside.spawn_scoped(scope, clear).is_err() {
             clear();
         }
         adopt(supervisor, configuration, left, spawners)
-    });
-    // Only now, so that it does not compete with the adoption.
-    door.logs.resume();
-    boot
+    })
 }
 
 /// Goes on with the runs; what is known then of a boot.
@@ -344,9 +340,7 @@ fn shared(
     }
 }
 
-fn start_supervisor(
-    supervisor: Supervisor,
-) -> Result<std::thread::JoinHandle<Callers>, BeginError> {
+fn start_supervisor(supervisor: Supervisor) -> Result<JoinHandle<Callers>, BeginError> {
     std::thread::Builder::new()
         .name("supervisor".to_owned())
         .spawn(move || supervisor.run())

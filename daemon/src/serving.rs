@@ -79,6 +79,8 @@ pub(crate) fn serve(
         let server = tokio::spawn(server);
         // That it is gone the supervisor finds out, and what runs goes on all the same.
         drop(tell_keeper(keeper, &ToKeeper::Serving));
+        // Only now, so that it does not compete with the way here: what programs print waits in their pipes.
+        door.logs.resume();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
         let succession = Arc::clone(&door.succession);
         tokio::spawn(boot::boot(door, boot));

@@ -308,11 +308,17 @@ impl Queue {
         self.put(waiting, |waiting| waiting.batch.lines.push(line));
     }
 
+    /// Has the writer woken by what comes out of this pipe.
+    pub(crate) fn watch(&self, pipe: &OwnedFd, token: u64) -> nix::Result<()> {
+        self.epoll.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, token))
+    }
+
     /// Registers the pipes and leaves the writer asleep: their first output wakes it, and before it touches a pipe
     /// it fetches what waits, so that it always knows whose the pipe is.
     ///
-    /// `accepted` is called before the writer can know of the run. Of a resumed run there may be something to do at once,
-    /// for which [`Self::ring`] is to be called when all are attached.
+    /// `accepted` is called before the writer can know of the run. The pipes of a resumed run are registered by the writer,
+    /// when [`Self::ring`] has told it that all are attached: for thousands of them that takes longer than a daemon that
+    /// is to answer again can wait.
     pub(crate) fn attach(
         &self,
         attach: Attach,
@@ -330,16 +336,14 @@ impl Queue {
             return Err(AttachError::Already { run });
         }
         let token = waiting.last_token + 1;
-        let watch = |pipe: &OwnedFd, token| {
-            self.epoll
-                .add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, token))
-                .map_err(|source| AttachError::Watch { run, source })
-        };
-        watch(&stdout, token)?;
-        if let Err(error) = watch(&stderr, token + 1) {
-            // The keeper holds the pipe too, so closing our end would not end the watch.
-            let _unwatched = self.epoll.delete(&stdout);
-            return Err(error);
+        if !resumed {
+            let failed = |source| AttachError::Watch { run, source };
+            self.watch(&stdout, token).map_err(failed)?;
+            if let Err(source) = self.watch(&stderr, token + 1) {
+                // The keeper holds the pipe too, so closing our end would not end the watch.
+                let _unwatched = self.epoll.delete(&stdout);
+                return Err(failed(source));
+            }
         }
         waiting.last_token = token + 1;
         let [stdout, stderr] = [stdout, stderr].map(|pipe| Arc::new(Outlet::new(pipe)));

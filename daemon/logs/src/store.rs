@@ -199,8 +199,8 @@ impl LogStore {
         Ok(())
     }
 
-    /// The same of one of many resumed runs: what there is to do about it is begun when something is printed, or at
-    /// [`Self::resume`], so that the writer does not compete with whoever attaches them.
+    /// The same of one of many resumed runs: what there is to do about it is begun at [`Self::resume`], so that the writer
+    /// does not compete with whoever attaches them. Until then what it prints stays in its pipes.
     ///
     /// # Errors
     /// See [`AttachError`].

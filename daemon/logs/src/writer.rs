@@ -182,10 +182,22 @@ impl Writer {
         for (NewPipe { token, stream, pipe }, taken) in pipes.into_iter().zip(taken) {
             let mut pipe = Pipe::new(id, stream, pipe);
             pipe.overflow = self.overflows.of(id, stream, taken);
+            if resumed && let Err(why) = self.shared.queue.watch(pipe.end(), token) {
+                self.unwatched(id, why);
+            }
             if !pipe.overflow.is_empty() {
                 self.overflowing.push_back(token);
             }
             self.pipes.insert(token, Box::new(pipe));
+        }
+    }
+
+    /// The kernel refuses to watch a pipe of a resumed run: what it holds is moved when the run ends.
+    fn unwatched(&mut self, id: RunId, why: Errno) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.note(format!(
+                "the kernel refuses to watch a pipe, which is emptied when the run ends: {why}"
+            ));
         }
     }
 

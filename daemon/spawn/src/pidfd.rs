@@ -22,6 +22,8 @@ struct Information {
     exit_code: i32,
 }
 
+/// `PIDFD_INFO_CGROUPID`.
+const INFO_CGROUP: u64 = 1 << 2;
 /// `PIDFD_INFO_EXIT`.
 const INFO_EXIT: u64 = 1 << 3;
 /// `PIDFD_GET_INFO`: `_IOWR(0xFF, 11, struct pidfd_info)` of 64 bytes.
@@ -66,11 +68,23 @@ impl PidFd {
     /// How the process ended, as wait(2) has it, where somebody has reaped it, whoever that was (`PIDFD_GET_INFO` with
     /// `PIDFD_INFO_EXIT`, Linux 6.15). None as long as nobody has. On older kernels ENOTTY, or ESRCH when it is reaped.
     pub fn exit_when_reaped(&self) -> Result<Option<i32>, Errno> {
-        let mut information = Information { mask: INFO_EXIT, ..Information::default() };
+        let information = self.information(INFO_EXIT)?;
+        Ok((information.mask & INFO_EXIT != 0).then_some(information.exit_code))
+    }
+
+    /// The cgroup of version 2 that the process lives in, by the number that its folder has as a file, too (`PIDFD_GET_INFO`
+    /// with `PIDFD_INFO_CGROUPID`, Linux 6.13). None where the kernel does not tell; on older ones ENOTTY.
+    pub fn cgroup(&self) -> Result<Option<u64>, Errno> {
+        let information = self.information(INFO_CGROUP)?;
+        Ok((information.mask & INFO_CGROUP != 0).then_some(information.cgroup))
+    }
+
+    fn information(&self, wanted: u64) -> Result<Information, Errno> {
+        let mut information = Information { mask: wanted, ..Information::default() };
         // SAFETY: the number of the request says how long the structure is, which is ours alone here and plain data.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), GET_INFO, &raw mut information) };
         Errno::result(result)?;
-        Ok((information.mask & INFO_EXIT != 0).then_some(information.exit_code))
+        Ok(information)
     }
 
     /// Waits for the process to end and reaps it, waitid(2) with `P_PIDFD` (Linux 5.4). Only our

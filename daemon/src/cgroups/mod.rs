@@ -22,7 +22,7 @@ mod tests;
 mod usage;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -203,14 +203,27 @@ impl Cgroups {
         RunCgroup::new(self.units.join(folder).join(run.to_string()))
     }
 
-    /// Ends and removes cgroups of runs that no keeper remembers: of an instance that was killed.
-    pub(crate) fn sweep(&self, keep: &HashSet<RunId>) {
+    /// Ends and removes cgroups of runs that no keeper remembers: of an instance that was killed. Of those to keep it is
+    /// `known` where most live, so that a name's folder need not be listed in which nothing else is.
+    pub(crate) fn sweep<'a>(&self, keep: &HashSet<RunId>, known: impl Iterator<Item = Whose<'a>>) {
+        let mut expected: HashMap<PathBuf, u64> = HashMap::new();
+        for path in known.map(|whose| self.of_run(whose).path().to_owned()) {
+            if path.exists()
+                && let Some(name) = path.parent()
+            {
+                *expected.entry(name.to_path_buf()).or_default() += 1;
+            }
+        }
         let kept = |run: &Path| {
             let id = run.file_name().and_then(|name| name.to_str()).and_then(|id| id.parse().ok());
             id.is_some_and(|id| keep.contains(&id))
         };
         let (mut names, mut left) = (Vec::new(), Vec::new());
         for name in listed(&self.units) {
+            let all = expected.get(&name).copied();
+            if all.is_some() && all == number_of_folders(&name) {
+                continue;
+            }
             let (stay, go): (Vec<PathBuf>, Vec<PathBuf>) =
                 listed(&name).into_iter().partition(|run| kept(run));
             left.extend(go.into_iter().map(RunCgroup::new));
@@ -283,13 +296,14 @@ fn move_in(leaf: &Path, keeper: i32) -> io::Result<()> {
 
 /// The cgroups in a cgroup.
 fn folders(path: &Path) -> Vec<PathBuf> {
-    // A folder of cgroupfs has a link for itself, one for its name, and one for each folder in it, as those of most
-    // filesystems have (`kernfs_refresh_inode` in fs/kernfs/inode.c): most runs have none, and need not be listed.
-    const WITHOUT: u64 = 2;
-    if fs::metadata(path).is_ok_and(|folder| folder.nlink() == WITHOUT) {
-        return Vec::new();
-    }
-    listed(path)
+    // Most runs have none, and need not be listed.
+    if number_of_folders(path) == Some(0) { Vec::new() } else { listed(path) }
+}
+
+/// How many folders are in a folder of cgroupfs, which has a link for itself, one for its name, and one for each folder in
+/// it, as those of most filesystems have (`kernfs_refresh_inode` in fs/kernfs/inode.c).
+fn number_of_folders(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok()?.nlink().checked_sub(2)
 }
 
 /// The same of one that mostly has some.

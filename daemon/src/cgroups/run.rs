@@ -6,7 +6,10 @@ use std::{
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{ffi::OsStrExt, fs::FileExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileExt, MetadataExt},
+        },
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -192,6 +195,14 @@ impl RunCgroup {
             open.extend(folders(&folder));
         }
         found
+    }
+
+    /// The same of one that is held, whose number is `pid` still. Newer kernels tell with less ado than by a text.
+    pub(crate) fn holds(&self, process: &PidFd, pid: i32) -> bool {
+        let told = process.cgroup().ok().flatten();
+        let ours = || fs::metadata(&self.path).map(|folder| folder.ino()).ok();
+        // It may also live in a cgroup below.
+        (told.is_some() && told == ours()) || self.has(pid)
     }
 
     /// Whether this process is in it.

@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     ffi::CString,
     fs::File,
+    iter,
     os::fd::OwnedFd,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -439,7 +440,7 @@ fn what_an_earlier_daemon_made_is_found_counted_and_removed() {
     let cgroup = machine.cgroups.of_inherited_run(adopted.whose(), &machine.cgroups.legacies());
     assert_eq!(cgroup.account().out_of_memory, Some(false));
     cgroup.remove();
-    machine.cgroups.sweep(&HashSet::from([kept.run]));
+    machine.cgroups.sweep(&HashSet::from([kept.run]), [kept.whose()].into_iter());
     let exist = |execution: &Made| {
         let own = machine.cgroups.of_run(execution.whose()).path().to_owned();
         let legacy = machine.legacy_folders(execution.run);
@@ -452,8 +453,46 @@ fn what_an_earlier_daemon_made_is_found_counted_and_removed() {
     let living = made();
     let child =
         spawn(&machine.cgroups.of_limited_run(living.whose(), &limits), &["/bin/sleep", "1000"]);
-    machine.cgroups.sweep(&HashSet::new());
+    machine.cgroups.sweep(&HashSet::new(), iter::empty());
     assert_eq!((exist(&kept), exist(&living)), (0, 0));
     let status = child.pidfd.reap().unwrap();
     assert_eq!(status, WaitStatus::Signaled(child.pid, Signal::SIGKILL, false));
+}
+
+/// A folder is not listed where as many live as are known there; one that is known and was never made counts for nothing.
+#[test]
+fn what_is_not_known_is_found_beside_what_is() {
+    let Some(machine) = Machine::new() else { return };
+    let [kept, unmade, stray] = [made(), made(), made()];
+    let of = |made: &Made| machine.cgroups.of_run(made.whose());
+    drop(of(&kept).make().unwrap());
+    let keep = HashSet::from([kept.run, unmade.run]);
+    let sweep = || machine.cgroups.sweep(&keep, [kept.whose(), unmade.whose()].into_iter());
+    for strays in [false, true, false] {
+        if strays {
+            drop(of(&stray).make().unwrap());
+        }
+        sweep();
+        assert!(of(&kept).path().exists() && !of(&stray).path().exists());
+    }
+    of(&kept).remove();
+}
+
+/// A process is told to be in its run's cgroup, and in one that it made below it, and in no other.
+#[test]
+fn a_held_process_is_in_its_own_cgroup_only() {
+    let Some(machine) = Machine::new() else { return };
+    let [own, other] = [made(), made()].map(|made| machine.cgroups.of_run(made.whose()));
+    let child = spawn(&own, &["/bin/sleep", "1000"]);
+    drop(other.make().unwrap());
+    let pid = child.pid.as_raw();
+    let holds = |cgroup: &RunCgroup| cgroup.holds(&child.pidfd, pid);
+    assert_eq!((holds(&own), holds(&other)), (true, false));
+    let below = own.path().join("below");
+    fs::create_dir(&below).unwrap();
+    fs::write(below.join("cgroup.procs"), pid.to_string()).unwrap();
+    assert_eq!((holds(&own), holds(&other)), (true, false));
+    other.remove();
+    end(&own);
+    child.pidfd.reap().unwrap();
 }

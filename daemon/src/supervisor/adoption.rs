@@ -134,6 +134,11 @@ impl Supervisor {
         }
     }
 
+    /// The runs that were kept, of which nothing has been found yet.
+    pub(crate) fn known(&self) -> Vec<Identity> {
+        self.core.unadopted().map(|(identity, _)| identity.clone()).collect()
+    }
+
     fn tell_adopted(&self) {
         let (tell_orphans, tree) = match &self.tracking {
             Tracking::Cgroups(cgroups) => (false, cgroups.tree().as_os_str().as_encoded_bytes()),

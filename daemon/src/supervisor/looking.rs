@@ -79,6 +79,6 @@ pub(super) fn open(pid: i32, cgroup: Option<&RunCgroup>) -> Result<Opened, Strin
     let process = PidFd::open(Pid::from_raw(pid))
         .map_err(|why| format!("its main process {pid} cannot be opened: {why}"))?;
     let began = processes::began(pid).unwrap_or(0);
-    let is_in_cgroup = cgroup.is_none_or(|cgroup| cgroup.has(pid));
+    let is_in_cgroup = cgroup.is_none_or(|cgroup| cgroup.holds(&process, pid));
     Ok(Opened { process, began, is_in_cgroup })
 }

@@ -47,7 +47,7 @@ fn kills_without_cgroups_lose_nothing() {
 
 /// The same where the supervisor panics.
 fn panics_lose_nothing() {
-    lose_nothing(Options::default(), 40, &[Death::Panic, Death::Panic, Death::Kill]);
+    lose_nothing(Options::default(), 20, &[Death::Panic, Death::Panic, Death::Kill]);
 }
 
 /// The same where the supervisor spins until the keeper has had enough of it.
@@ -57,7 +57,7 @@ fn spins_lose_nothing() {
 
 /// The same where the supervisor takes all memory that it can get.
 fn leaks_lose_nothing() {
-    lose_nothing(Options::default(), 12, &[Death::Leak, Death::Kill]);
+    lose_nothing(Options::default(), 8, &[Death::Leak, Death::Kill]);
 }
 
 /// Whoever counts the lines sees each that is lost, repeated or torn, however they are cut when they are read.

@@ -396,14 +396,21 @@ fn many_go_on_at_once() {
     let writers = runs.map(|run| {
         let ((stdout, out), (stderr, err)) = (pipe(), pipe());
         let log = unit(&run.to_string());
+        (&out).write_all(b"before\n").unwrap();
         logs.attach_one(Attach { run, log, stdout, stderr, resumed: true }).unwrap();
         (out, err)
     });
     logs.resume();
-    for run in runs {
+    for (run, (out, _)) in runs.into_iter().zip(&writers) {
         let mut reader = logs.reader(unit(&run.to_string()), Position(0), of(run));
         let Item::Chunk { bytes, .. } = follow(&mut reader) else { panic!() };
         assert_eq!(bytes, format!("{run}\n").as_bytes());
+        let Item::Chunk { bytes, .. } = follow(&mut reader) else { panic!() };
+        assert_eq!(bytes, b"before\n");
+        let mut out = out;
+        out.write_all(b"after\n").unwrap();
+        let Item::Chunk { bytes, .. } = follow(&mut reader) else { panic!() };
+        assert_eq!(bytes, b"after\n");
     }
     drop(writers);
 }
