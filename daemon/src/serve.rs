@@ -177,7 +177,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
     let left = Left { inherited, of_killed, keeper, taken_over, after_kill };
-    let boot = go_on(&mut supervisor, &configuration, left, &spawners, &door)?;
+    let boot = go_on(&mut supervisor, &configuration, left, (&spawners, serving), &door)?;
     spawning::start(&shared, &jobs, (spawners, serving))
         .map_err(when("starting a spawner thread"))?;
     let supervisor = start_supervisor(supervisor)?;
@@ -285,7 +285,7 @@ fn go_on(
     supervisor: &mut Supervisor,
     configuration: &Configuration,
     left: Left,
-    spawners: &[Channel],
+    spawners: (&[Channel], &Channel),
     door: &doors::Core,
 ) -> Result<Boot, BeginError> {
     let inherited = left.inherited.iter().map(|run| run.run);
@@ -308,11 +308,11 @@ fn adopt(
     supervisor: &mut Supervisor,
     configuration: &Configuration,
     Left { inherited, keeper, taken_over, after_kill, of_killed: _ }: Left,
-    spawners: &[Channel],
+    (spawners, control): (&[Channel], &Channel),
 ) -> Result<Boot, BeginError> {
     let first = spawners.first().ok_or_else(|| io::Error::other("there is none"));
     let spawner = first
-        .and_then(Channel::try_clone)
+        .and_then(|channel| spawning::Keeper::new(channel, control))
         .map_err(when("keeping a spawner's channel to the keeper"))?;
     let runtime_dir = configuration.runtime_dir.clone();
     let known: Vec<RunId> = inherited.iter().map(|run| run.run).collect();

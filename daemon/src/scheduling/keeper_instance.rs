@@ -1,7 +1,5 @@
 //! Which keeper this is: boot is once for each.
 
-use std::fs;
-
 use crate::processes;
 
 /// A process that has a keeper's pid, and when it began, which no other has both of (proc_pid_stat(5), field 22:
@@ -15,8 +13,7 @@ pub(crate) struct KeeperInstance {
 impl KeeperInstance {
     /// Of the process with this number. What cannot be found out is 0, the same for every daemon of this keeper.
     pub(crate) fn of(pid: i32) -> Self {
-        let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-        Self { pid, began: began(&stat).unwrap_or(0) }
+        Self { pid, began: processes::began(pid).unwrap_or(0) }
     }
 
     /// Whether there is a process that is this one, and lives: one that was killed may wait long to be reaped.
@@ -25,25 +22,9 @@ impl KeeperInstance {
     }
 }
 
-fn began(stat: &[u8]) -> Option<u64> {
-    // The name, field 2, may hold anything, brackets too: the last one closes it.
-    let name = stat.iter().rposition(|byte| *byte == b')')?;
-    let after = std::str::from_utf8(stat.get(name + 1..)?).ok()?;
-    after.split_whitespace().nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_brackets_and_spaces_hides_nothing() {
-        let numbers: Vec<String> = (4..30).map(|number| number.to_string()).collect();
-        let stat = format!("7 (a) b) c) S {}", numbers.join(" "));
-        assert_eq!(began(stat.as_bytes()), Some(22));
-        assert_eq!(began(b"7 (a) S 1"), None);
-        assert_eq!(began(b""), None);
-    }
 
     /// A parent may be in no hurry.
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use units::{ExitRecord, Origin};
 
 use super::Work;
-use crate::{cgroups::RunCgroup, processes::Main};
+use crate::cgroups::RunCgroup;
 
 /// The threads that make processes. One more would not make more of them in the same time.
 pub(super) const USUAL_THREADS: usize = 2;
@@ -42,8 +42,6 @@ pub(crate) enum Job {
         record: Arc<ExitRecord>,
         /// Where it lived.
         cgroup: Option<RunCgroup>,
-        /// What was held of it, to be closed when nobody waits for it.
-        held: Option<Main>,
     },
 }
 

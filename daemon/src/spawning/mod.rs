@@ -32,6 +32,7 @@ use units::{Event, Execution, ExitRecord, Name, Origin, RunId, StartFailure};
 
 use jobs::Next;
 pub(crate) use jobs::{Job, Jobs};
+pub(crate) use telling::Keeper;
 pub(crate) use work::{UnitCommand, Work};
 
 use crate::{
@@ -44,7 +45,6 @@ use crate::{
     supervisor::{Inbox, Message},
 };
 use failure::{explain, failure, keeper_fails, nothing_made, pipes};
-use telling::Keeper;
 
 /// After so long without a job it is noted when processes began, and the keeper reads what it was told: most programs are
 /// over by then, and need neither.
@@ -131,10 +131,7 @@ fn add(shared: &Arc<Shared>, jobs: &Jobs, keeper: Keeper) -> io::Result<()> {
                     }
                     thread.spawn(work, &origin, cgroup.as_ref());
                 }
-                Job::Remove { record, cgroup, held } => {
-                    drop(held);
-                    thread.remove(&record, cgroup.as_ref());
-                }
+                Job::Remove { record, cgroup } => thread.remove(&record, cgroup.as_ref()),
             }
             jobs.done();
         }
@@ -192,7 +189,7 @@ impl Thread {
 
     /// Removes what is left, and last of all lets the keeper forget the run: should we die before its end is
     /// in its log, the next daemon learns of it.
-    fn remove(&mut self, record: &ExitRecord, cgroup: Option<&RunCgroup>) {
+    fn remove(&self, record: &ExitRecord, cgroup: Option<&RunCgroup>) {
         let run = record.run;
         if let Some(cgroup) = cgroup {
             cgroup.remove();

@@ -5,18 +5,9 @@
 //! Where they contradict one another it is lost, with the reason, and what is left of it is ended: nothing is guessed.
 //! Invariant: each pidfd is opened before the keeper reaps again, so that it is the process that the keeper means.
 
-use std::{
-    collections::HashMap,
-    io::ErrorKind,
-    os::fd::{BorrowedFd, OwnedFd},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::HashMap, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
-use keeper::{
-    channel::{Channel, Patience},
-    protocol::ToKeeper,
-};
+use keeper::protocol::ToKeeper;
 use logs::{Attach, LogName};
 use units::{
     Argv, Event, Execution, ExitRecord, Name, Origin, RunId,
@@ -32,7 +23,7 @@ use crate::{
     handover::InheritedRun,
     processes::{self, Main, await_the_unborn},
     runfile::{self, Kept, Unreadable},
-    spawning::{Job, log_of},
+    spawning::{self, Job, log_of},
 };
 
 /// Where what earlier daemons left is found.
@@ -43,8 +34,8 @@ pub(crate) struct Found {
     pub(crate) runs: PathBuf,
     /// The keeper's process.
     pub(crate) keeper: i32,
-    /// A channel of a spawner thread that has not begun.
-    pub(crate) spawner: Channel,
+    /// The way of a spawner thread that has not begun.
+    pub(crate) spawner: spawning::Keeper,
     /// Whether the keeper before was killed.
     pub(crate) taken_over: bool,
     /// Whether that is so, or was when the keeper's first daemon began.
@@ -62,7 +53,7 @@ pub(crate) struct Adopted {
 /// What all runs are looked at with.
 pub(super) struct Place {
     keeper: i32,
-    pub(super) spawner: Channel,
+    pub(super) spawner: spawning::Keeper,
     /// Whether no process is on its way from a dead daemon to its program.
     pub(super) all_born: bool,
     legacies: Legacies,
@@ -117,21 +108,11 @@ impl Supervisor {
         for run in &forgotten {
             runfile::remove(&runs, *run);
             let release = ToKeeper::Release { run: run.to_bytes() };
-            self.say(&place, &release, &[]);
+            place.spawner.tell(&release);
         }
+        place.spawner.wake();
         self.tell_adopted();
         Adopted { units, forgotten }
-    }
-
-    /// Says this on a spawner thread's channel, which the keeper reads when it is told to: of a thousand runs it would
-    /// be full. That the keeper is gone is found out by the loop.
-    pub(super) fn say(&self, place: &Place, message: &ToKeeper, descriptors: &[BorrowedFd<'_>]) {
-        let bytes = message.encode();
-        let sent = place.spawner.send(&bytes, descriptors, Patience::Now);
-        if sent.is_err_and(|why| why.kind() == ErrorKind::WouldBlock) {
-            self.tell_keeper(&ToKeeper::Queued);
-            drop(place.spawner.send(&bytes, descriptors, Patience::Wait));
-        }
     }
 
     /// The runs that were kept, of which nothing has been found yet.
@@ -210,7 +191,7 @@ impl Supervisor {
         }
         if inherited.pid == 0 {
             let spawned = ToKeeper::Spawned { run: run.to_bytes(), pid };
-            self.say(place, &spawned, &[]);
+            place.spawner.tell(&spawned);
         }
         let (at, began) = file.as_ref().map_or((0, 0), |file| (file.ordered_at, file.began));
         self.logs.started(run, pid, u64::try_from(at).unwrap_or(0)).ok();
@@ -308,7 +289,7 @@ impl Supervisor {
         // Where its end is in the log already it is not written again.
         drop(self.logs.finish(run, deeds::end(&record)));
         let cgroup = self.cgroup_of(identity, legacies);
-        self.jobs.push(Job::Remove { record, cgroup, held: None });
+        self.jobs.push(Job::Remove { record, cgroup });
     }
 
     /// A run of which nothing was kept: the ledger was damaged or lost.

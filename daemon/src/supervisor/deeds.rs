@@ -88,8 +88,6 @@ pub(super) fn hold(supervisor: &mut Supervisor, run: RunId, cgroup: Option<RunCg
         exit: None,
         stranger: false,
         main_number: 0,
-        looked_ahead: false,
-        ended: None,
         number: 0,
         cgroup,
         watch: None,
@@ -124,19 +122,13 @@ pub(super) fn drop_main(supervisor: &mut Supervisor, run: RunId) {
     supervisor.by_number.remove(&held.main_number);
     supervisor.estate.unreaped.retain(|(unreaped, _)| *unreaped != run);
     if let Some(main) = held.main.take() {
-        if held.looked_ahead {
-            // It is watched no more, since that was for once, and is closed when nobody waits.
-            held.ended = Some(main);
-        } else {
-            supervisor.epoll.delete(&main.process).ok();
-        }
+        supervisor.epoll.delete(&main.process).ok();
     }
 }
 
 /// The main process has ended, and the keeper is about to say how.
 pub(super) fn look_ahead(supervisor: &mut Supervisor, run: RunId) {
     let Some(held) = supervisor.held.get_mut(&run) else { return };
-    held.looked_ahead = true;
     held.account = held.cgroup.as_ref().filter(|cgroup| cgroup.is_empty()).map(RunCgroup::account);
 }
 
@@ -314,7 +306,6 @@ fn settled(supervisor: &mut Supervisor, run: RunId, from_log: Account) {
 fn release(supervisor: &mut Supervisor, run: RunId, record: Arc<ExitRecord>) {
     unwatch(supervisor, run);
     drop_main(supervisor, run);
-    let held = supervisor.held.remove(&run);
-    let (cgroup, held) = held.map_or((None, None), |held| (held.cgroup, held.ended));
-    supervisor.jobs.push(Job::Remove { record, cgroup, held });
+    let cgroup = supervisor.held.remove(&run).and_then(|held| held.cgroup);
+    supervisor.jobs.push(Job::Remove { record, cgroup });
 }

@@ -134,8 +134,9 @@ impl Supervisor {
         let spawning = ToKeeper::Spawning { run: run.to_bytes(), names: vec![MAIN.to_owned()] };
         let spawned = ToKeeper::Spawned { run: run.to_bytes(), pid };
         let process = [main.process.as_fd()];
-        self.say(place, &spawning, &process);
-        self.say(place, &spawned, &[]);
+        // A keeper that is gone, too, is found out by the loop.
+        drop(place.spawner.send(&spawning, &process));
+        place.spawner.tell(&spawned);
         super::deeds::hold_main(self, run, main);
     }
 }

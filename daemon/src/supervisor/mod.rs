@@ -86,10 +86,6 @@ struct Held {
     stranger: bool,
     /// epoll's name of its main process.
     main_number: u64,
-    /// Whether epoll has told that it ended.
-    looked_ahead: bool,
-    /// What was held of it, when its exit is known.
-    ended: Option<Main>,
     /// epoll's name of its cgroup.
     number: u64,
     cgroup: Option<RunCgroup>,
