@@ -20,7 +20,8 @@
 //! records there are, their digest, and the number of the last change, the generation.
 //!
 //! # Invariants
-//! - A change is acknowledged after it is on the disk, by an fdatasync of our own: sled's flush is not one.
+//! - A change is acknowledged after it is on the disk, by an fdatasync of our own: of the file `ahead`, which has what the
+//!   database has not written yet, or else of the database's file, whose own flush is none.
 //! - The database cuts its log at the first damaged message and says nothing. So nothing is believed that does not agree
 //!   with the bookkeeping, and with the generation that was last acknowledged, which is in a file of its own.
 //! - The folder of the store holds a complete store or does not exist: it is made elsewhere and renamed.
@@ -29,6 +30,7 @@
 //! - No panic and no error of the database gets out of `store.rs`.
 //! - No clock is read: times are given by the caller.
 
+mod ahead;
 mod bookkeeping;
 mod contents;
 mod copy;

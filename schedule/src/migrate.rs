@@ -251,7 +251,7 @@ mod tests {
         let copied = folder.with_extension("copy");
         drop(fs::remove_dir_all(&copied));
         crate::copy::copy_folder(folder, &copied).unwrap();
-        let store = Store::open(&copied, Duration::from_secs(5)).unwrap();
+        let mut store = Store::open(&copied, Duration::from_secs(5)).unwrap();
         let format = store.format().unwrap().unwrap();
         let (records, bookkeeping, read) = store.read(format);
         read.unwrap();

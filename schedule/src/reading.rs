@@ -97,7 +97,7 @@ pub(crate) fn salvage(
 ) -> Result<Remains, Trouble> {
     let acknowledged = generation::read(folder).ok();
     let store = open_anyhow(folder, patience);
-    let store = match store {
+    let mut store = match store {
         Ok(store) => store,
         Err(Trouble::Machine(error)) => return Err(Trouble::Machine(error)),
         Err(trouble) => {

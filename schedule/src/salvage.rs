@@ -4,8 +4,10 @@ use std::{collections::btree_map::Entry as MapEntry, path::Path};
 
 use crate::{
     Damage, Entry, OpenError, Options,
+    ahead::Ahead,
+    bookkeeping::Bookkeeping,
     contents::{Contents, Records},
-    migrate::{STEPS, Step},
+    migrate::{self, STEPS, Step},
     opening,
     place::Place,
     reading::{self, Reading, Remains},
@@ -56,8 +58,13 @@ pub(crate) fn gather(
         "the store is damaged, {what}; what was got out of it may be older than the last change"
     ))];
     let copy = place.last_good();
-    if copy.is_dir() {
-        let older = read(place, &copy, options, steps)?;
+    let there_is_one = copy.is_dir();
+    // Where no opening has succeeded yet it began with nothing.
+    let older = if there_is_one { read(place, &copy, options, steps)? } else { Remains::default() };
+    if let Some(all) = rebuild(place, &older, generation, steps) {
+        return Ok(all);
+    }
+    if there_is_one {
         generation = generation.max(older.generation);
         if let Some(what) = older.damage {
             damage.push(Damage::of_store(format!(
@@ -77,6 +84,24 @@ pub(crate) fn gather(
         }
     }
     Ok(Gathered { records, generation, damage, whole: false })
+}
+
+/// All of it, where the copy is whole and every change since is ahead of the store.
+fn rebuild(place: &Place, older: &Remains, generation: u64, steps: &[Step]) -> Option<Gathered> {
+    if older.damage.is_some() {
+        return None;
+    }
+    let (since, whole) = Ahead::open(place.folder()).ok()?.after(older.generation);
+    let newest = since.last().filter(|_| whole.is_ok())?.bookkeeping;
+    let format = migrate::newest(steps);
+    if newest.generation < generation || since.iter().any(|noted| noted.format != format) {
+        return None;
+    }
+    let mut records = older.records.clone();
+    since.iter().for_each(|noted| noted.apply(&mut records));
+    let borrowed = records.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
+    newest.check(&Bookkeeping::of(newest.generation, borrowed)).ok()?;
+    Some(Gathered { records, generation: newest.generation, damage: Vec::new(), whole: false })
 }
 
 /// What a folder gives, through a copy, since reading writes.

@@ -1,10 +1,11 @@
 //! The database: the only file that knows which it is.
 //!
-//! It is used as little as possible: opened, read in full, written one record or one atomic batch at a time. Whatever goes wrong in it, panics
-//! included, comes out as a [`Trouble`].
+//! It is used as little as possible: opened, read in full, written one record or one atomic batch at a time. Whatever
+//! goes wrong in it, panics included, comes out as a [`Trouble`].
 //!
 //! Its flush is sync_file_range(2), which leaves the file's length and the disk's own cache alone, and values of more
-//! than 128 KiB go to files of their own, which it does not flush at all. So we flush after it.
+//! than 128 KiB go to files of their own, which it does not flush at all. So we flush after it. That is dear, and a small
+//! change is on the disk in [`Ahead`] before the database is told; only what does not fit there is flushed at once.
 
 use std::{
     collections::BTreeSet,
@@ -20,6 +21,7 @@ use prost::Message;
 use sled::{Config, Db, Mode, Tree};
 
 use crate::{
+    ahead::{Ahead, Noted},
     bookkeeping::{self, Bookkeeping},
     contents::Records,
     copy,
@@ -59,6 +61,8 @@ pub(crate) struct Store {
     data: File,
     /// The large values that are on the disk.
     flushed: BTreeSet<OsString>,
+    /// What is on the disk before it is in the database's files.
+    ahead: Ahead,
 }
 
 /// Whether an error of this kind says that the machine refused, rather than that something is damaged.
@@ -97,9 +101,12 @@ impl Store {
             data: File::open(folder.join("db")).map_err(Trouble::Machine)?,
             folder: folder.to_owned(),
             database: Some(database),
+            ahead: Ahead::open(folder).map_err(Trouble::Machine)?,
             flushed: BTreeSet::new(),
         };
         store.flush_large()?;
+        // What a process that was killed has written may not be on the disk, and its place in `ahead` is used again.
+        store.data.sync_data().map_err(Trouble::Machine)?;
         // Opening writes a file under a new name and removes the old one.
         copy::sync(folder).map_err(Trouble::Machine)?;
         Ok(store)
@@ -135,11 +142,27 @@ impl Store {
     }
 
     /// All records of a format, and the newest bookkeeping. As much as can be read: with what stopped the reading.
-    pub(crate) fn read(&self, format: u64) -> (Records, Option<Bookkeeping>, Result<(), Trouble>) {
+    pub(crate) fn read(
+        &mut self,
+        format: u64,
+    ) -> (Records, Option<Bookkeeping>, Result<(), Trouble>) {
         let (mut records, mut newest) = (Records::new(), None);
         let read = self
             .tree(format)
             .and_then(|tree| contained(|| read_into(&tree, &mut records, &mut newest)));
+        let known = newest.as_ref().map_or(0, |newest: &Bookkeeping| newest.generation);
+        let (mut ahead, whole) = self.ahead.after(known);
+        ahead.retain(|noted| noted.format == format);
+        for noted in &ahead {
+            noted.apply(&mut records);
+            newest = Some(noted.bookkeeping);
+        }
+        let read = read.and(whole.map_err(Trouble::Damaged)).and_then(|()| {
+            ahead.iter().try_for_each(|noted| {
+                let changes: Vec<_> = noted.changes().collect();
+                self.put(format, &changes, &noted.bookkeeping)
+            })
+        });
         (records, newest, read)
     }
 
@@ -150,22 +173,37 @@ impl Store {
         changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         bookkeeping: &Bookkeeping,
     ) -> Result<(), Trouble> {
-        let tree = self.tree(format)?;
         let changes: Vec<_> = changes.collect();
-        if let [(key, Some(value))] = changes.as_slice() {
-            contained(|| tree.insert(key, bookkeeping.append_to(value)))?;
-            return self.flush();
+        let noted = Noted::new(format, &changes, *bookkeeping);
+        let is_ahead = self.ahead.append(&noted).map_err(Trouble::Machine)?;
+        self.put(format, &changes, bookkeeping)?;
+        if !is_ahead {
+            self.flush()?;
+            self.ahead.begin_again();
+        }
+        Ok(())
+    }
+
+    /// Tells the database; it keeps it in memory until it is flushed.
+    fn put(
+        &self,
+        format: u64,
+        changes: &[(&[u8], Option<&[u8]>)],
+        bookkeeping: &Bookkeeping,
+    ) -> Result<(), Trouble> {
+        let tree = self.tree(format)?;
+        if let [(key, Some(value))] = changes {
+            return contained(|| tree.insert(key, bookkeeping.append_to(value))).map(drop);
         }
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
-                Some(value) => batch.insert(key, bookkeeping.append_to(value)),
-                None => batch.remove(key),
+                Some(value) => batch.insert(*key, bookkeeping.append_to(value)),
+                None => batch.remove(*key),
             }
         }
         batch.insert(bookkeeping::KEY, bookkeeping.message());
-        contained(|| tree.apply_batch(batch))?;
-        self.flush()
+        contained(|| tree.apply_batch(batch))
     }
 
     fn flush(&mut self) -> Result<(), Trouble> {

@@ -20,6 +20,8 @@ pub(crate) fn cases() -> Vec<Trial> {
         a_lost_generation_file_is_a_warning,
         a_panic_of_the_database_is_contained,
         salvage_takes_what_is_there,
+        what_is_ahead_makes_up_for_a_damaged_database,
+        what_the_disk_has_of_the_database_may_be_old,
         a_damaged_index_costs_nothing,
         repair_gives_a_whole_store,
         repair_leaves_a_whole_store_alone,
@@ -44,8 +46,13 @@ fn store() -> (Place, View) {
     (place, truth)
 }
 
-/// Turns a bit of the last message that changed something.
+/// Turns a bit of the last message that changed something, and takes away what would make up for it.
 fn damage(folder: &Path) {
+    damage_database(folder);
+    fs::remove_file(folder.join("ahead")).unwrap();
+}
+
+fn damage_database(folder: &Path) {
     let bytes = fs::read(folder.join("db")).unwrap();
     let at = bytes.windows(20).rposition(|bytes| bytes == [2; 20]).unwrap();
     let file = File::options().write(true).open(folder.join("db")).unwrap();
@@ -155,6 +162,48 @@ fn salvage_takes_what_is_there() {
     assert!(found.damage[1].message.contains("last-good"), "{:?}", found.damage);
     assert!(truth.contains_key(&name("d")));
     assert!(!place.beside(".reading").exists());
+}
+
+/// The database lost its newest changes, or all; they are ahead of it, behind what an opening has copied.
+fn what_is_ahead_makes_up_for_a_damaged_database() {
+    let (place, truth) = store();
+    damage_database(&place.folder());
+    assert_eq!(view(&place.open()), truth);
+    let (place, truth) = store();
+    fs::write(place.folder().join("db"), [9; 5000]).unwrap();
+    open_damaged(&place);
+    let entries: Vec<_> = truth.values().cloned().collect();
+    let found = salvage(&place.folder(), &place.options()).unwrap();
+    assert_eq!((found.entries, found.damage), (entries, vec![]));
+    let repaired = repair(&place.folder(), &place.options()).unwrap();
+    assert_eq!((repaired.evidence.is_some(), repaired.lost), (true, vec![]));
+    assert_eq!(view(&place.open()), truth);
+}
+
+/// A loss of power after many changes, of which the disk has what is ahead, and of the database what it had at first.
+fn what_the_disk_has_of_the_database_may_be_old() {
+    let place = store().0;
+    let mut schedule = place.open();
+    let old = place.beside(".old");
+    copy(&place.folder(), &old);
+    for round in 0..40_i64 {
+        let unit = name(&format!("unit-{}", round % 7));
+        let change = if round % 5 == 4 {
+            destroy(&name(&format!("unit-{}", (round - 1) % 7)), round)
+        } else {
+            enable(&unit, &[3; 200], round)
+        };
+        schedule.commit(vec![change]).unwrap();
+        let now = place.beside(".now");
+        copy(&old, &now);
+        for file in ["ahead", "generation"] {
+            fs::copy(place.folder().join(file), now.join(file)).unwrap();
+        }
+        let found = Schedule::open(&now, &place.options()).unwrap();
+        assert_eq!(view(&found), view(&schedule), "round {round}");
+        drop(found);
+        fs::remove_dir_all(&now).unwrap();
+    }
 }
 
 fn a_damaged_index_costs_nothing() {
