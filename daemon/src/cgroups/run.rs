@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
@@ -187,9 +187,9 @@ impl RunCgroup {
         let mut found = Vec::new();
         let mut open = vec![self.path.clone()];
         while let Some(folder) = open.pop() {
-            let list = fs::read_to_string(folder.join("cgroup.procs"));
+            let list = read_list(&folder.join("cgroup.procs"));
             // Of a threaded one only the threads can be read; the first of a process has its number.
-            let list = list.or_else(|_| fs::read_to_string(folder.join("cgroup.threads")));
+            let list = list.or_else(|_| read_list(&folder.join("cgroup.threads")));
             let list = list.unwrap_or_default();
             found.extend(list.lines().filter_map(|pid| pid.parse::<i32>().ok()));
             open.extend(folders(&folder));
@@ -231,6 +231,13 @@ impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
     }
+}
+
+/// A list of the kernel's, to its end. It has no length to be asked for beforehand.
+fn read_list(path: &Path) -> io::Result<String> {
+    let mut list = String::with_capacity(512);
+    File::open(path)?.take(u64::MAX).read_to_string(&mut list)?;
+    Ok(list)
 }
 
 /// ENODEV: the cgroup was removed while the file was open.
