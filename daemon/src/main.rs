@@ -6,6 +6,7 @@
 //!   ([`spawning`]), the log store's thread moves output, the thread of [`scheduling`] keeps what is enabled, and tokio
 //!   serves the [`doors`].
 
+mod audit;
 mod bequest;
 mod cgroups;
 mod changes;

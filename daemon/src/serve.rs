@@ -21,9 +21,10 @@ use nix::{
     unistd::setsid,
 };
 use spawn::{Method, Probe};
-use units::{Limits, RunId, kept};
+use units::{Limits, Origin, RunId, kept};
 
 use crate::{
+    audit::{Attempt, Audit},
     bequest::Heirs,
     cgroups::{Cgroups, Unusable},
     changes::Changes,
@@ -131,7 +132,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     let (inbox, receiver) = supervisor::inbox(bound).map_err(when("making the queue"))?;
     // Before anything that may take its time: a keeper may be killed at any moment.
     let estate = estate(&handover, signals)?;
-    let (logs, instance) = begin_log(&handover, &inbox)?;
+    let (logs, instance, audit) = begin_log(&handover, &inbox)?;
     let (schedule, ledger) = inherit(&mut handover, instance)?;
     let succession = succession(&handover, &estate, &herald);
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
@@ -144,6 +145,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     let of_killed = kept.runs.iter().filter(|_| after_kill).map(|run| run.identity.run).collect();
     let door = doors::Core {
         inbox,
+        audit: audit.clone(),
         logs,
         schedule,
         environment: Environment::of_this_user(),
@@ -157,8 +159,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     };
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
     let notify = notify_socket((&shared.notify_socket, handover.notify), serving)?;
-    let jobs = Jobs::default();
-    let all_ended: Arc<tokio::sync::Notify> = Arc::default();
+    let (jobs, all_ended): (Jobs, Arc<tokio::sync::Notify>) = Default::default();
     let parts = Parts {
         limits: limits(&configuration, open_files.1),
         ledger,
@@ -169,6 +170,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         notify,
         estate,
         logs: door.logs.clone(),
+        audit,
         jobs: jobs.clone(),
         changes: Arc::clone(&door.changes),
         seed: uuid::Uuid::new_v4().into_bytes(),
@@ -180,8 +182,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     let boot = go_on(&mut supervisor, &configuration, left, (&spawners, serving), &door)?;
     spawning::start(&shared, &jobs, (spawners, serving))
         .map_err(when("starting a spawner thread"))?;
-    let supervisor = start_supervisor(supervisor)?;
-    let logs = door.logs.clone();
+    let (supervisor, logs) = (start_supervisor(supervisor)?, door.logs.clone());
     let served = Served { listener: handover.listener, door, boot, news };
     // Where something has failed, what is under way is the next daemon's, as after any death.
     let ended = serving::serve(served, serving, &all_ended, supervisor)?;
@@ -202,6 +203,12 @@ fn drain(ended: Ended, (jobs, logs, folder): (&Jobs, &LogStore, &Path), keeper: 
         // It knows already, and waits for our exit.
         Ended::Ourselves => {}
     }
+}
+
+/// A daemon begins: what this changes is who does things from now on.
+fn begins(handover: &Handover) -> Attempt {
+    let version = env!("CARGO_PKG_VERSION");
+    Attempt::all("begin").with(format!("daemon {} of version {version}", handover.starts))
 }
 
 fn succession(handover: &Handover, estate: &Estate, herald: &Herald) -> Succession {
@@ -347,8 +354,8 @@ fn start_supervisor(supervisor: Supervisor) -> Result<JoinHandle<Callers>, Begin
         .map_err(when("starting the supervisor thread"))
 }
 
-/// Opens the log store and begins our own log, in which we have a name of our own.
-fn begin_log(handover: &Handover, inbox: &Inbox) -> Result<(LogStore, RunId), BeginError> {
+/// Opens the log store and begins our own log, in which we have a name of our own, and the audit log.
+fn begin_log(handover: &Handover, inbox: &Inbox) -> Result<(LogStore, RunId, Audit), BeginError> {
     let logs = open_logs(&handover.configuration, inbox.clone())?;
     let instance = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes());
     daemon_log::start(&handover.configuration.log, logs.clone(), instance)
@@ -357,7 +364,9 @@ fn begin_log(handover: &Handover, inbox: &Inbox) -> Result<(LogStore, RunId), Be
         let Handover { starts, previous, .. } = handover;
         tracing::warn!(starts, "the daemon before this one: {previous}");
     }
-    Ok((logs, instance))
+    let audit = Audit::new(logs.clone(), instance);
+    audit.tell(&begins(handover), &Origin::daemon(&handover.previous));
+    Ok((logs, instance, audit))
 }
 
 fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, BeginError> {
@@ -367,7 +376,11 @@ fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, Be
     };
     let root = configuration.state_dir.join("logs");
     let overflow = configuration.runtime_dir.join("overflow");
-    LogStore::open_after_absence(&root, &overflow, logs::Options::default(), Box::new(finished))
+    // Where it says nothing of its size, the state folder does: the logs' own is made by the store.
+    let retention = configuration.logs.retention(&configuration.state_dir);
+    let retention = retention.map_err(when("asking how large the filesystem of the logs is"))?;
+    let kept = (logs::Options::default(), retention);
+    LogStore::open_bounded(&root, &overflow, kept, Box::new(finished))
         .map_err(|why| BeginError::Logs { why })
 }
 

@@ -9,6 +9,7 @@ use std::{
 use units::RunId;
 
 use crate::{
+    checked::Checked,
     entry::{End, Entry, GapReason, Kind},
     folder::Folder,
     index::{Index, Slot, read_at},
@@ -60,6 +61,8 @@ pub(crate) struct Cursor {
     end: u64,
     /// Nothing will be added.
     sealed: bool,
+    /// The checksums, where there were some when it was opened.
+    checked: Option<Box<Checked>>,
 }
 
 /// The next entry, and how many bad ones lie before it.
@@ -76,10 +79,22 @@ impl Cursor {
         let data = File::open(&data_path)
             .map_err(|source| ReadError { path: data_path.clone(), source })?;
         let index = open_index(&index_path)?;
-        let (whose, sealed) = (Whose::Unknown, false);
-        let (next, told, end) = (0, 0, base);
-        let mut cursor =
-            Self { base, data, data_path, index, index_path, whose, next, told, end, sealed };
+        let checked = Checked::find(folder, base).map(Box::new);
+        let (whose, sealed) = (Whose::Unknown, checked.is_some());
+        let (next, told, end) = (0, 0, checked.as_ref().map_or(base, |checked| checked.end()));
+        let mut cursor = Self {
+            base,
+            data,
+            data_path,
+            index,
+            index_path,
+            whose,
+            next,
+            told,
+            end,
+            sealed,
+            checked,
+        };
         cursor.seek(position)?;
         Ok(cursor)
     }
@@ -112,7 +127,7 @@ impl Cursor {
         filter: &Filter,
         most: usize,
     ) -> Result<Step, ReadError> {
-        if *position >= self.end {
+        if *position >= self.end && self.checked.is_none() {
             let length = self.data.metadata().map_err(|source| self.data_error(source))?.len();
             self.end = self.base.saturating_add(length);
         }
@@ -163,7 +178,12 @@ impl Cursor {
             match index.slot(number).map_err(failed)? {
                 Slot::Entry(entry) => break Some((number, entry)),
                 Slot::Bad => number = number.saturating_add(1),
-                Slot::Absent => break None,
+                // What is missing from the end of a closed index is as good as damaged.
+                Slot::Absent => {
+                    let entries = self.checked.as_ref().map_or(0, |checked| checked.entries());
+                    number = number.max(entries);
+                    break None;
+                }
             }
         };
         Ok(Ahead { entry, bad: number.saturating_sub(from) })
@@ -189,8 +209,28 @@ impl Cursor {
             return Ok(Step::Again);
         }
         let length = usize::try_from(until.saturating_sub(*position)).unwrap_or(most).min(most);
-        let mut bytes = vec![0; length];
         let offset = position.saturating_sub(self.base);
+        if let Some(checked) = &mut self.checked {
+            let path = &self.data_path;
+            let read = checked.read(&self.data, offset);
+            let read = read.map_err(|source| ReadError { path: path.clone(), source })?;
+            let item = match read {
+                Ok(bytes) => {
+                    let bytes = bytes.get(..length).unwrap_or(bytes).to_vec();
+                    *position = position.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+                    let position_after = Position(*position);
+                    Item::Chunk { run, stream, time, bytes, position_after }
+                }
+                Err(damaged) => {
+                    let bytes = damaged.min(until.saturating_sub(*position));
+                    *position = position.saturating_add(bytes);
+                    let reason = GapReason::Damaged;
+                    Item::Gap { run: Some(run), bytes, entries: 0, reason }
+                }
+            };
+            return Ok(Step::Item(item));
+        }
+        let mut bytes = vec![0; length];
         let count =
             read_at(&self.data, &mut bytes, offset).map_err(|source| self.data_error(source))?;
         if count == 0 {

@@ -28,6 +28,11 @@ impl Folder {
         self.0.join(format!("{base:016x}.idx"))
     }
 
+    /// The file of a closed segment's checksums.
+    pub(crate) fn sum(&self, base: u64) -> PathBuf {
+        self.0.join(format!("{base:016x}.sum"))
+    }
+
     /// Where the segments begin, in order; none if there is no such folder. Files with other names are none of ours.
     pub(crate) fn bases(&self) -> Result<Vec<u64>, ReadError> {
         let mut bases: Vec<u64> =
@@ -44,10 +49,27 @@ impl Folder {
         }
     }
 
-    /// How many bytes a segment has.
+    /// How many bytes a segment has: none if it is gone.
     pub(crate) fn length(&self, base: u64) -> Result<u64, ReadError> {
         let path = self.data(base);
-        fs::metadata(&path).map(|data| data.len()).map_err(|source| ReadError { path, source })
+        match fs::metadata(&path) {
+            Ok(data) => Ok(data.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(ReadError { path, source }),
+        }
+    }
+
+    /// Removes the folder, if there is not a byte and not an entry in it.
+    pub(crate) fn discard(&self) {
+        let bases = self.bases().unwrap_or_default();
+        let [base] = bases.as_slice() else { return };
+        let files = [self.data(*base), self.index(*base)];
+        let empty = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.len() == 0);
+        if files.iter().all(empty) {
+            // The folder goes only if it is empty. What stays is removed the next time.
+            files.iter().for_each(|path| drop(fs::remove_file(path)));
+            drop(fs::remove_dir(&self.0));
+        }
     }
 
     /// Where the log ends.
@@ -62,7 +84,7 @@ impl Folder {
 /// All logs below a root.
 pub(crate) fn logs(root: &Path) -> Result<Vec<LogName>, ReadError> {
     let mut logs = Vec::new();
-    for log in [LogName::Daemon, LogName::Commands] {
+    for log in [LogName::Daemon, LogName::Audit, LogName::Commands] {
         if root.join(log.folder()).is_dir() {
             logs.push(log);
         }
@@ -74,7 +96,7 @@ pub(crate) fn logs(root: &Path) -> Result<Vec<LogName>, ReadError> {
     Ok(logs)
 }
 
-fn names(folder: &Path) -> Result<Vec<String>, ReadError> {
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, ReadError> {
     let failed = |source| ReadError { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -89,7 +111,11 @@ fn names(folder: &Path) -> Result<Vec<String>, ReadError> {
 }
 
 fn parse_base(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".log")?;
+    parse_hex(name.strip_suffix(".log")?)
+}
+
+/// Where a segment begins, as its files are called.
+pub(crate) fn parse_hex(digits: &str) -> Option<u64> {
     let digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     if digits.len() != 16 || !digits.chars().all(digit) {
         return None;

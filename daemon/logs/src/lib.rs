@@ -18,10 +18,13 @@
 //! - An idle store does nothing: no timer, no wake-up.
 
 mod backlog;
+mod checked;
 mod clock;
 mod cursor;
+mod disk;
 mod entry;
 mod folder;
+mod holdings;
 mod index;
 mod lines;
 mod log;
@@ -32,11 +35,15 @@ mod published;
 mod queue;
 mod reader;
 mod recent;
+mod retention;
 mod run;
 mod segment;
 mod shared;
 mod store;
+mod sum;
 mod trace;
+mod upkeep;
+mod write_end;
 mod writer;
 
 pub use entry::{Cause, End, GapReason, VERSION as FORMAT};
@@ -44,5 +51,6 @@ pub use lines::{Line, LineCutter};
 pub use name::{LogName, Position, Stream};
 pub use queue::{Attach, AttachError, NotAttached};
 pub use reader::{Filter, Item, ReadError, Reader};
+pub use retention::{Bounds, Retention};
 pub use shared::{Located, Problem};
 pub use store::{Finished, LogStore, OpenError, Options, StoreClosed};

@@ -20,13 +20,13 @@ use crate::{
     backlog::Backlog,
     clock::Moment,
     entry::{Entry, GapReason, Kind},
-    folder::Folder,
     index::read_at,
     name::{Position, Stream},
     overflow::Overflow,
     pipe::{Taken, copy, discard},
     published::Published,
     segment::{Segment, WriteError},
+    write_end::WriteEnd,
 };
 
 /// Output is described anew at least this often, so that it can be found by time.
@@ -59,9 +59,7 @@ struct Trouble {
 /// A log that is being written.
 #[derive(Debug)]
 pub(crate) struct Log {
-    folder: Folder,
-    sizes: Sizes,
-    segment: Option<Segment>,
+    write_end: WriteEnd,
     described: Option<Described>,
     trouble: Option<Trouble>,
     copies: bool,
@@ -77,17 +75,14 @@ pub(crate) struct Log {
 impl Log {
     /// Touches no file yet: that comes with the first entry.
     pub(crate) fn new(
-        folder: Folder,
-        sizes: Sizes,
+        write_end: WriteEnd,
         published: Arc<Published>,
         noteworthy: Arc<AtomicBool>,
     ) -> Self {
-        let copies = sizes.copy;
+        let copies = write_end.copies();
         noteworthy.fetch_or(copies, Ordering::Relaxed);
         Self {
-            folder,
-            sizes,
-            segment: None,
+            write_end,
             described: None,
             trouble: None,
             copies,
@@ -101,7 +96,7 @@ impl Log {
     /// Where it ends: where the next entry will stand, or a little before.
     pub(crate) fn end(&mut self) -> Position {
         if self.trouble.is_none()
-            && let Err(error) = writable(&mut self.segment, &self.folder, self.sizes)
+            && let Err(error) = self.write_end.writable()
         {
             self.fail(&error);
         }
@@ -110,7 +105,7 @@ impl Log {
 
     /// The last bytes before a place in the segment that is being written, at most so many of them.
     pub(crate) fn read_back(&self, from: u64, to: u64, most: u64) -> Option<Vec<u8>> {
-        let segment = self.segment.as_ref()?;
+        let segment = self.write_end.segment()?;
         let from = from.max(to.saturating_sub(most)).max(segment.base());
         let length = usize::try_from(to.checked_sub(from)?).ok()?;
         let mut text = vec![0; length];
@@ -121,7 +116,7 @@ impl Log {
 
     /// Where its last byte ends.
     pub(crate) fn written(&self) -> Position {
-        self.segment.as_ref().map_or(Position(0), Segment::end)
+        self.write_end.segment().map_or(Position(0), Segment::end)
     }
 
     /// Why it cannot be written, while it cannot.
@@ -154,7 +149,7 @@ impl Log {
 
     fn try_mark(&mut self, entry: Entry) -> Result<Position, WriteError> {
         self.described = None;
-        let segment = writable(&mut self.segment, &self.folder, self.sizes)?;
+        let (segment, _) = self.write_end.writable()?;
         let position = segment.end();
         segment.write_entry(&Entry { position, ..entry })?;
         Ok(position)
@@ -265,8 +260,8 @@ impl Log {
         time: u64,
     ) -> Result<(), WriteError> {
         self.described = None;
-        let segment = writable(&mut self.segment, &self.folder, self.sizes)?;
-        let room = self.sizes.segment_bytes.saturating_sub(segment.length()).max(1);
+        let (segment, sizes) = self.write_end.writable()?;
+        let room = WriteEnd::room(sizes, segment);
         let piece = usize::try_from(room).ok().and_then(|room| piece.get(..room)).unwrap_or(piece);
         let kind = Kind::Data { stream, source: Some(overflow.source()) };
         segment.write_entry(&Entry { position: segment.end(), time, run: Some(run), kind })?;
@@ -320,7 +315,7 @@ impl Log {
         stream: Stream,
         time: u64,
     ) -> Result<(&mut Segment, usize), WriteError> {
-        let segment = writable(&mut self.segment, &self.folder, self.sizes)?;
+        let (segment, sizes) = self.write_end.writable()?;
         let base = segment.base();
         let still = self.described.is_some_and(|described| {
             let age = Duration::from_nanos(time.abs_diff(described.time));
@@ -335,20 +330,32 @@ impl Log {
             segment.write_entry(&Entry { position: segment.end(), time, run: Some(run), kind })?;
             self.described = Some(Described { base, run, stream, time });
         }
-        let room = self.sizes.segment_bytes.saturating_sub(segment.length()).max(1);
+        let room = WriteEnd::room(sizes, segment);
         Ok((segment, usize::try_from(room).unwrap_or(usize::MAX)))
     }
 
     fn publish(&self) {
-        if let Some(segment) = &self.segment {
+        if let Some(segment) = self.write_end.segment() {
             self.published.tell(segment.base());
+            self.write_end.was_written();
         }
     }
 
     fn fail(&mut self, error: &WriteError) {
         self.described = None;
         self.noteworthy.store(true, Ordering::Relaxed);
+        self.write_end.has_no_room();
         self.trouble = Some(Trouble { text: trouble_text(error), backlog: Backlog::default() });
+    }
+
+    /// Closes the segment that is being written, if anything is in it.
+    pub(crate) fn close_segment(&mut self) {
+        if self.trouble.is_none()
+            && let Err(error) = self.write_end.close_segment()
+        {
+            self.fail(&error);
+        }
+        self.publish();
     }
 
     /// Tries to write what waits. If all of it could be written, there is no trouble any more.
@@ -362,7 +369,7 @@ impl Log {
     }
 
     fn write_backlog(&mut self, backlog: &mut Backlog) -> Result<(), WriteError> {
-        writable(&mut self.segment, &self.folder, self.sizes)?;
+        self.write_end.writable()?;
         while let Some(entry) = backlog.front() {
             self.try_mark(entry)?;
             backlog.pop();
@@ -382,24 +389,4 @@ fn bytes(count: usize) -> u64 {
 
 fn trouble_text(error: &WriteError) -> String {
     format!("{error}; output is thrown away until it can be")
-}
-
-/// The segment to write to: opened, or begun if the old one is full.
-fn writable<'a>(
-    place: &'a mut Option<Segment>,
-    folder: &Folder,
-    sizes: Sizes,
-) -> Result<&'a mut Segment, WriteError> {
-    let Sizes { segment_bytes, segment_entries, .. } = sizes;
-    let segment = match place.take() {
-        None => Segment::open(folder)?,
-        Some(old) if old.length() >= segment_bytes || old.entries() >= segment_entries => {
-            // The old one stays if there can be no new one: it is where the log ends.
-            let next = old.next();
-            *place = Some(old);
-            next?
-        }
-        Some(segment) => segment,
-    };
-    Ok(place.insert(segment))
 }

@@ -9,6 +9,8 @@ use units::Name;
 pub enum LogName {
     /// The daemon's own log.
     Daemon,
+    /// Who changed what, and why: a line of JSON for each change.
+    Audit,
     /// The log that all runs without a unit share.
     Commands,
     /// The log of a unit: all its runs.
@@ -21,6 +23,7 @@ impl LogName {
     pub fn folder(&self) -> PathBuf {
         match self {
             Self::Daemon => PathBuf::from("daemon"),
+            Self::Audit => PathBuf::from("audit"),
             Self::Commands => PathBuf::from("commands"),
             Self::Unit(name) => PathBuf::from("units").join(name.as_str()),
         }
@@ -31,6 +34,7 @@ impl fmt::Display for LogName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Daemon => f.write_str("daemon"),
+            Self::Audit => f.write_str("audit"),
             Self::Commands => f.write_str("commands"),
             Self::Unit(name) => write!(f, "units/{name}"),
         }

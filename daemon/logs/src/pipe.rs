@@ -124,9 +124,14 @@ impl Pipe {
         })
     }
 
-    /// How long to let it fill, if it is readable now; none after a silence.
-    pub(crate) fn nap(&self, moment: Moment) -> Option<Duration> {
-        self.moved.filter(|&moved| moment.since(moved) < LOAD).map(|_| self.nap)
+    /// Whether it is under load, if it is readable now, and not after a silence.
+    pub(crate) fn is_loaded(&self, moment: Moment) -> bool {
+        self.moved.is_some_and(|moved| moment.since(moved) < LOAD)
+    }
+
+    /// How long to let it fill under load.
+    pub(crate) fn nap(&self) -> Duration {
+        self.nap
     }
 
     /// So many bytes were moved from it, this moment; `loaded` if it was let fill before.

@@ -92,9 +92,30 @@ pub(crate) struct NewPipe {
 /// One thing to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Attach { run: RunId, log: LogName, pipes: [NewPipe; 2], resumed: bool },
-    Started { run: RunId, pid: i32, time: u64 },
-    Finish { run: RunId, end: End, told: bool },
+    Attach {
+        run: RunId,
+        log: LogName,
+        pipes: [NewPipe; 2],
+        resumed: bool,
+    },
+    Started {
+        run: RunId,
+        pid: i32,
+        time: u64,
+    },
+    Finish {
+        run: RunId,
+        end: End,
+        told: bool,
+    },
+    /// The segment that is being written is to be closed, so that it can go.
+    Close {
+        log: LogName,
+    },
+    /// Nothing is left of the log: its folder goes, unless a run has it.
+    Discard {
+        log: LogName,
+    },
 }
 
 /// A line of the daemon's own log.
@@ -255,6 +276,11 @@ impl Queue {
         std::mem::replace(&mut waiting.batch, Batch { closed, ..Batch::default() })
     }
 
+    /// Asks something of the writer.
+    pub(crate) fn ask(&self, command: Command) {
+        self.put(self.lock(), |waiting| waiting.batch.commands.push_back(command));
+    }
+
     /// Has the writer look what waits.
     pub(crate) fn ring(&self) {
         self.put(self.lock(), |_| {});
@@ -290,7 +316,8 @@ impl Queue {
         self.released.notify_all();
     }
 
-    pub(crate) fn append(&self, line: AppendedLine) {
+    /// Adds a line; `ring` where the writer is to wake for it, and not to write it with the next thing that it wakes for.
+    pub(crate) fn append(&self, line: AppendedLine, ring: bool) {
         let mut waiting = self.lock();
         if waiting.batch.closed {
             return;
@@ -305,7 +332,11 @@ impl Queue {
             return self.put(waiting, |waiting| waiting.batch.drop_line(&line));
         }
         waiting.line_bytes = bytes;
-        self.put(waiting, |waiting| waiting.batch.lines.push(line));
+        if ring {
+            self.put(waiting, |waiting| waiting.batch.lines.push(line));
+        } else {
+            waiting.batch.lines.push(line);
+        }
     }
 
     /// Has the writer woken by what comes out of this pipe.

@@ -139,11 +139,11 @@ impl Reader {
                 Step::Again => {}
                 Step::Dry if self.folder.has_later(base, tail.base)? => cursor.seal(),
                 Step::Dry => return Ok(None),
-                Step::Over { empty } => {
-                    if let Some(gap) = self.leave(base, empty)? {
-                        return Ok(Some(gap));
-                    }
-                }
+                Step::Over { empty } => match self.leave(base, empty)? {
+                    Left::Behind => {}
+                    Left::Gap(gap) => return Ok(Some(gap)),
+                    Left::Nowhere => return Ok(None),
+                },
             }
         }
     }
@@ -161,25 +161,42 @@ impl Reader {
             self.position = base;
             return Ok(Entered::Gap(gap(bytes, GapReason::Removed)));
         }
+        let Some(cursor) = self.open(base, self.position)? else {
+            return self.enter();
+        };
         let end = base.saturating_add(self.folder.length(base)?);
         if bases.last() == Some(&base) && self.position > end {
             self.position = end;
             return Ok(Entered::Gap(gap(0, GapReason::BeyondEnd)));
         }
-        Cursor::open(&self.folder, base, self.position).map(Entered::Segment)
+        Ok(Entered::Segment(cursor))
+    }
+
+    /// None if it is gone since it was looked for: retention has overtaken us.
+    fn open(&self, base: u64, position: u64) -> Result<Option<Cursor>, ReadError> {
+        match Cursor::open(&self.folder, base, position) {
+            Ok(cursor) => Ok(Some(cursor)),
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Goes on to the segment after this one.
-    fn leave(&mut self, base: u64, empty: bool) -> Result<Option<Item>, ReadError> {
-        let Some(next) = self.folder.bases()?.into_iter().find(|&next| next > base) else {
-            return Ok(None);
+    fn leave(&mut self, base: u64, empty: bool) -> Result<Left, ReadError> {
+        let (next, cursor) = loop {
+            let Some(next) = self.folder.bases()?.into_iter().find(|&next| next > base) else {
+                return Ok(Left::Nowhere);
+            };
+            if let Some(cursor) = self.open(next, next)? {
+                break (next, cursor);
+            }
         };
         let missing = next.saturating_sub(self.position);
-        self.cursor = Some(Cursor::open(&self.folder, next, next)?);
+        self.cursor = Some(cursor);
         self.position = next;
         // A segment without a byte takes up one position.
         let whole = missing == 0 || (empty && missing == 1);
-        Ok((!whole).then(|| gap(missing, GapReason::Removed)))
+        Ok(if whole { Left::Behind } else { Left::Gap(gap(missing, GapReason::Removed)) })
     }
 
     /// Where the reader stands: a reader made with this position goes on here. It misses nothing and repeats no byte;
@@ -212,6 +229,14 @@ enum Entered {
     Nothing,
     Segment(Cursor),
     Gap(Item),
+}
+
+/// What came of leaving a segment.
+enum Left {
+    Behind,
+    Gap(Item),
+    /// The one after it is gone.
+    Nowhere,
 }
 
 /// A gap of nobody in particular.

@@ -1,7 +1,7 @@
 //! The segment that is being written.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
     os::{
         fd::OwnedFd,
@@ -16,6 +16,7 @@ use nix::{
 };
 
 use crate::{
+    disk::holes,
     entry::{ENTRY_U64, Entry, GapReason, Kind},
     folder::Folder,
     index::{Index, Slot},
@@ -54,6 +55,8 @@ impl Segment {
         let Some(&base) = bases.last() else {
             return Self::create(folder, 0);
         };
+        // After a power cut the one that came after it may be gone, and its checksums be there: it is written on.
+        fs::remove_file(folder.sum(base)).ok();
         let data = options().open(folder.data(base)).map_err(failed(&folder.data(base)))?;
         let length = data.metadata().map_err(failed(&folder.data(base)))?.len();
         let path = folder.index(base);
@@ -113,6 +116,12 @@ impl Segment {
         let kind = Kind::Gap { stream: None, bytes: lost, entries, reason };
         let gap = Entry { position: last.position, time: last.time, run: None, kind };
         self.write_index(&gap)
+    }
+
+    /// Whether bytes before its end were never written: the machine has lost power while the kernel still had them. The
+    /// writer leaves no hole, so what reads as zeros there is no program's. Where that cannot be asked there is none.
+    pub(crate) fn has_hole(&self) -> bool {
+        !holes(&self.data, self.length).is_empty()
     }
 
     pub(crate) fn base(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use units::RunId;
@@ -16,6 +16,7 @@ use crate::{
     reader::ReadError,
     recent::{Known, Recent},
     trace::{Started, Trace, last_start, trace},
+    upkeep::Upkeep,
 };
 
 /// What is wrong with a log at present.
@@ -50,13 +51,15 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) recent: Recent,
     pub(crate) news: News,
+    pub(crate) upkeep: Arc<Upkeep>,
     problems: Mutex<Vec<Problem>>,
 }
 
 impl Shared {
-    pub(crate) fn new(root: PathBuf, queue: Queue, remembered: usize) -> Self {
+    pub(crate) fn new(root: PathBuf, queue: Queue, remembered: usize, upkeep: Upkeep) -> Self {
         let recent = Recent::new(remembered);
-        Self { root, queue, recent, news: News::default(), problems: Mutex::default() }
+        let (news, problems) = (News::default(), Mutex::default());
+        Self { root, queue, recent, news, upkeep: Arc::new(upkeep), problems }
     }
 
     pub(crate) fn problems(&self) -> Vec<Problem> {

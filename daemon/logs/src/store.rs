@@ -19,7 +19,9 @@ use crate::{
     overflow::Overflows,
     queue::{AppendedLine, Attach, AttachError, Bounds, NotAttached, Queue},
     reader::{Filter, ReadError, Reader},
+    retention::Retention,
     shared::{Located, Problem, Shared},
+    upkeep::{Keeper, Upkeep},
     writer::Writer,
 };
 
@@ -74,7 +76,7 @@ pub enum OpenError {
     #[error("cannot make what the log writer waits on")]
     Wait(#[source] io::Error),
     /// No thread.
-    #[error("cannot start the thread of the log writer")]
+    #[error("cannot start the threads of the log store")]
     Thread(#[source] io::Error),
 }
 
@@ -116,6 +118,7 @@ pub struct LogStore {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    upkeep: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl LogStore {
@@ -140,7 +143,21 @@ impl LogStore {
         options: Options,
         on_finished: Box<dyn Fn(Finished) + Send>,
     ) -> Result<Self, OpenError> {
-        Self::open_all(root, Overflows::find(overflow), options, on_finished)
+        let retention = Retention::default();
+        Self::open_all(root, Overflows::find(overflow), (options, retention), on_finished)
+    }
+
+    /// The same with bounds to what is kept.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_bounded(
+        root: &Path,
+        overflow: &Path,
+        (options, retention): (Options, Retention),
+        on_finished: Box<dyn Fn(Finished) + Send>,
+    ) -> Result<Self, OpenError> {
+        Self::open_all(root, Overflows::find(overflow), (options, retention), on_finished)
     }
 
     /// The same with sizes and bounds of one's own.
@@ -152,13 +169,14 @@ impl LogStore {
         options: Options,
         on_finished: Box<dyn Fn(Finished) + Send>,
     ) -> Result<Self, OpenError> {
-        Self::open_all(root, Overflows::default(), options, on_finished)
+        let retention = Retention::default();
+        Self::open_all(root, Overflows::default(), (options, retention), on_finished)
     }
 
     fn open_all(
         root: &Path,
         overflows: Overflows,
-        options: Options,
+        (options, retention): (Options, Retention),
         on_finished: Box<dyn Fn(Finished) + Send>,
     ) -> Result<Self, OpenError> {
         let Options { segment_bytes, segment_entries, copy, .. } = options;
@@ -171,15 +189,21 @@ impl LogStore {
         let null = File::options().write(true).open("/dev/null").map_err(OpenError::Null)?;
         let queue = Queue::new(Bounds { runs, lines, line_bytes })
             .map_err(|errno| OpenError::Wait(errno.into()))?;
-        let shared = Arc::new(Shared::new(root.to_owned(), queue, options.remembered));
-        let sizes = Sizes { segment_bytes, segment_entries, copy };
-        let writer = Writer::new(Arc::clone(&shared), sizes, null, overflows, on_finished);
+        let upkeep = Upkeep::new(retention, Sizes { segment_bytes, segment_entries, copy });
+        let shared = Shared::new(root.to_owned(), queue, options.remembered, upkeep);
+        let shared = Arc::new(shared);
+        let keeper = Keeper::new(Arc::clone(&shared));
+        let keeper = thread::Builder::new()
+            .name("log-upkeep".to_owned())
+            .spawn(|| keeper.run())
+            .map_err(OpenError::Thread)?;
+        let writer = Writer::new(Arc::clone(&shared), null, overflows, on_finished);
         let writer = thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(|| writer.run())
             .map_err(OpenError::Thread)?;
-        let writer = Mutex::new(Some(writer));
-        Ok(Self { handle: Arc::new(Handle { shared, writer }) })
+        let (writer, upkeep) = (Mutex::new(Some(writer)), Mutex::new(Some(keeper)));
+        Ok(Self { handle: Arc::new(Handle { shared, writer, upkeep }) })
     }
 
     fn shared(&self) -> &Shared {
@@ -257,7 +281,13 @@ impl LogStore {
     /// the log tells of a gap.
     pub fn append(&self, log: &LogName, run: RunId, line: &[u8], time: u64) {
         let line = AppendedLine { log: log.clone(), run, time, bytes: line.to_vec() };
-        self.shared().queue.append(line);
+        self.shared().queue.append(line, true);
+    }
+
+    /// The same, and wakes nobody: it is written before the next thing that is.
+    pub fn append_with_next(&self, log: &LogName, run: RunId, line: &[u8], time: u64) {
+        let line = AppendedLine { log: log.clone(), run, time, bytes: line.to_vec() };
+        self.shared().queue.append(line, false);
     }
 
     /// What is wrong at present: logs that cannot be written, filesystems that cannot splice.
@@ -333,12 +363,16 @@ impl LogStore {
 impl Handle {
     fn close(&self) {
         self.shared.queue.close();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && writer.thread().id() != thread::current().id()
-        {
-            // A panic there was told by the panic hook, and there is nothing to do about it.
-            let _ended = writer.join();
+        // The writer first: what it closes last is still noted, if there is time to.
+        for thread in [&self.writer, &self.upkeep] {
+            let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread
+                && thread.thread().id() != thread::current().id()
+            {
+                // A panic there was told by the panic hook, and there is nothing to do about it.
+                let _ended = thread.join();
+            }
+            self.shared.upkeep.close();
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     clock::{self, Moment},
     entry::{End, GapReason, Kind},
     folder::Folder,
-    log::{Log, Sizes},
+    log::Log,
     name::LogName,
     overflow::Overflows,
     pipe::{Content, Pipe, Taken, look},
@@ -36,6 +36,7 @@ use crate::{
     shared::{Problem, Shared},
     store::Finished,
     trace::trace,
+    write_end::WriteEnd,
 };
 
 /// How often a log that cannot be written is tried again. Until then its output is thrown away.
@@ -52,7 +53,6 @@ const TURN: usize = 1 << 20;
 /// The writer's state.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
-    sizes: Sizes,
     null: File,
     on_finished: Box<dyn Fn(Finished) + Send>,
     /// Boxed, as the others are: a table has room for twice as many as it holds.
@@ -61,6 +61,9 @@ pub(crate) struct Writer {
     overflows: Overflows,
     /// The tokens of pipes whose overflow is being taken, by turns.
     overflowing: VecDeque<u64>,
+    /// The tokens of pipes under load. They are not watched, but emptied after each nap until one finds them dry: who
+    /// writes to a watched pipe pays each time for telling who watches: for a line about a sixth of what its writing costs.
+    loaded: Vec<u64>,
     logs: HashMap<LogName, Box<Log>>,
     uses: u64,
     retry: Option<Instant>,
@@ -71,7 +74,6 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        sizes: Sizes,
         null: File,
         overflows: Overflows,
         on_finished: Box<dyn Fn(Finished) + Send>,
@@ -79,8 +81,8 @@ impl Writer {
         Self {
             overflows,
             overflowing: VecDeque::new(),
+            loaded: Vec::new(),
             shared,
-            sizes,
             null,
             on_finished,
             runs: HashMap::new(),
@@ -98,7 +100,7 @@ impl Writer {
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.closed {
             let timeout = match self.retry {
-                _ if !self.overflowing.is_empty() => EpollTimeout::ZERO,
+                _ if !self.overflowing.is_empty() || !self.loaded.is_empty() => EpollTimeout::ZERO,
                 Some(_) => EpollTimeout::try_from(RETRY).unwrap_or(EpollTimeout::NONE),
                 None => EpollTimeout::NONE,
             };
@@ -124,6 +126,8 @@ impl Writer {
                 }
                 Command::Started { run, pid, time } => self.started(run, pid, time),
                 Command::Finish { run, end, told } => self.finish(run, end, told),
+                Command::Close { log } => self.log(&log).close_segment(),
+                Command::Discard { log } => self.discard(&log),
             }
         }
         if !lines.is_empty() {
@@ -146,7 +150,8 @@ impl Writer {
         let log = self.logs.entry(name.clone()).or_insert_with(|| {
             let folder = Folder::new(&self.shared.root, name);
             let published = self.shared.news.of(name);
-            Box::new(Log::new(folder, self.sizes, published, Arc::clone(&self.noteworthy)))
+            let write_end = WriteEnd::new(name.clone(), folder, Arc::clone(&self.shared.upkeep));
+            Box::new(Log::new(write_end, published, Arc::clone(&self.noteworthy)))
         });
         log.used = self.uses;
         log
@@ -160,6 +165,16 @@ impl Writer {
         {
             let name = name.clone();
             self.logs.remove(&name);
+        }
+    }
+
+    /// Removes the folder of a log of which nothing is left, unless somebody writes to it. Only here, since nobody else
+    /// knows that.
+    fn discard(&mut self, name: &LogName) {
+        let log = self.logs.get(name);
+        if !log.is_some_and(|log| log.runs > 0 || log.trouble().is_some()) {
+            self.logs.remove(name);
+            Folder::new(&self.shared.root, name).discard();
         }
     }
 
@@ -268,8 +283,7 @@ impl Writer {
 
     /// Empties the pipes that are ready: those that were silent at once, and if there are none, the others after a nap.
     fn serve(&mut self, events: &[EpollEvent], moment: Moment) {
-        let (mut silent, mut loaded) = (Vec::new(), Vec::new());
-        let mut shortest = Duration::MAX;
+        let mut silent = Vec::new();
         for event in events.iter().filter(|event| event.data() != DOORBELL) {
             let token = event.data();
             let Some(pipe) = self.pipes.get(&token) else { continue };
@@ -277,18 +291,43 @@ impl Writer {
                 // What is in the pipe was printed later.
             } else if !event.events().contains(EpollFlags::EPOLLIN) {
                 self.hung_up(token, moment);
-            } else if let Some(nap) = pipe.nap(moment) {
-                loaded.push(token);
-                shortest = shortest.min(nap);
+            } else if pipe.is_loaded(moment) {
+                let _unwatched = self.shared.queue.epoll().delete(pipe.end());
+                self.loaded.push(token);
             } else {
                 silent.push(token);
             }
         }
-        if silent.is_empty() && !loaded.is_empty() {
-            self.nap(shortest);
-            loaded.iter().for_each(|&token| self.empty(token, true));
+        if silent.is_empty() {
+            self.serve_loaded();
         }
-        silent.iter().for_each(|&token| self.empty(token, false));
+        for token in silent {
+            let _taken = self.empty(token, false);
+        }
+    }
+
+    /// Empties the pipes under load after a nap. Those that are dry then are watched again.
+    fn serve_loaded(&mut self) {
+        let naps = self.loaded.iter().filter_map(|token| Some(self.pipes.get(token)?.nap()));
+        let Some(shortest) = naps.min() else {
+            self.loaded.clear();
+            return;
+        };
+        self.nap(shortest);
+        for token in std::mem::take(&mut self.loaded) {
+            let more = match self.empty(token, true) {
+                Some(Taken::Moved { .. }) => true,
+                // Where the kernel refuses to watch it, it is looked at again and again.
+                Some(Taken::Dry) => self
+                    .pipes
+                    .get(&token)
+                    .is_some_and(|pipe| self.shared.queue.watch(pipe.end(), token).is_err()),
+                Some(Taken::Eof) | None => false,
+            };
+            if more {
+                self.loaded.push(token);
+            }
+        }
     }
 
     /// Lets pipes fill; a command ends it.
@@ -302,21 +341,23 @@ impl Writer {
         let _woken: Result<_, Errno> = ppoll(&mut doorbell, Some(length), None);
     }
 
-    /// Moves what a pipe holds, once.
-    fn empty(&mut self, token: u64, loaded: bool) {
+    /// Moves what a pipe holds, once; none where it is gone.
+    fn empty(&mut self, token: u64, loaded: bool) -> Option<Taken> {
         self.obey(false);
         let moment = clock::now();
-        let Some(pipe) = self.pipes.get_mut(&token) else { return };
-        let Some(run) = self.runs.get_mut(&pipe.run) else { return };
-        let Some(log) = self.logs.get_mut(&run.log) else { return };
+        let pipe = self.pipes.get_mut(&token)?;
+        let run = self.runs.get_mut(&pipe.run)?;
+        let log = self.logs.get_mut(&run.log)?;
         let mut moving = Move { shared: &self.shared, null: &self.null, log, run };
-        match moving.transfer(pipe, TURN, moment) {
+        let taken = moving.transfer(pipe, TURN, moment);
+        match taken {
             Taken::Moved { kept, lost } => {
                 pipe.was_moved(kept.saturating_add(lost), moment, loaded)
             }
             Taken::Dry => {}
             Taken::Eof => self.forget(token),
         }
+        Some(taken)
     }
 
     /// A pipe has no writer left, and had nothing in it when that was found out.
@@ -324,7 +365,9 @@ impl Writer {
         let Some(pipe) = self.pipes.get(&token) else { return };
         // The kernel looks at the pipe first and at its writers afterwards: something may have come between.
         match look([pipe.end()]) {
-            [Content::Bytes] => self.empty(token, pipe.nap(moment).is_some()),
+            [Content::Bytes] => {
+                let _taken = self.empty(token, pipe.is_loaded(moment));
+            }
             [Content::Eof] => self.forget(token),
             [Content::Nothing] => {}
         }

@@ -12,7 +12,7 @@ use std::{
 use nix::unistd::{Group, geteuid, gethostname};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Configuration, ConfigurationError, arguments::Arguments};
+use super::{Configuration, ConfigurationError, arguments::Arguments, logs::Logs};
 
 /// The bound of an orderly end, and of a start: systemd's DefaultTimeoutStopSec= and -StartSec=.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(90);
@@ -57,6 +57,7 @@ struct File {
     daemon: Daemon,
     spawn: Spawn,
     cgroup: Cgroup,
+    logs: Logs,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -242,6 +243,7 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         answer_timeout: file.daemon.answer_timeout.unwrap_or(DEFAULT_ANSWER_TIMEOUT),
         spawn_method: file.spawn.method,
         tracking: file.cgroup.mode,
+        logs: file.logs,
         cgroup: file.cgroup.parent.unwrap_or_else(|| places.cgroup_for(&state_dir)),
         state_dir,
         runtime_dir,
@@ -323,7 +325,8 @@ mod tests {
             "[system]\nnode = 'n'\nsocket = '/s'\ngroup = '0'\nstate_dir = '/a'\nruntime_dir = '/b'\n\
              [daemon]\nlog = 'debug'\nstop_timeout = '2m'\nstart_timeout = '1s'\n\
              longest_restart_delay = '3s'\nanswer_timeout = '4s'\n\
-             [spawn]\nmethod = 'clone3'\n[cgroup]\nmode = 'off'\nparent = 'x'\n",
+             [spawn]\nmethod = 'clone3'\n[cgroup]\nmode = 'off'\nparent = 'x'\n\
+             [logs]\nmax_total = '1GiB'\n[logs.units.web]\nmax_age = '1h'\n",
         )
         .unwrap();
         assert_eq!(file.system.group, Some(0));
@@ -332,6 +335,7 @@ mod tests {
         assert_eq!(file.daemon.answer_timeout, Some(Duration::from_secs(4)));
         assert_eq!(file.spawn.method, Some(SpawnMethod::Clone3));
         assert_eq!(file.cgroup.mode, TrackingMode::Off);
+        assert_ne!(file.logs, Logs::default());
     }
 
     #[test]
@@ -360,7 +364,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|spawn|cgroup)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
+        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
             drop(parse(Path::new("x"), &text));
         }
     }

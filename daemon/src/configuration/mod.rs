@@ -6,6 +6,7 @@
 
 mod arguments;
 mod file;
+mod logs;
 
 use std::{
     ffi::OsString,
@@ -20,6 +21,7 @@ use keeper::channel::Channel;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use file::{SpawnMethod, TrackingMode};
+pub(crate) use logs::Logs;
 
 /// What the daemon goes by, complete. The keeper hands it to daemons of later releases, too: fields are only added, each
 /// with a default.
@@ -53,6 +55,9 @@ pub(crate) struct Configuration {
     pub(crate) tracking: TrackingMode,
     /// The name of our cgroup below the one we live in.
     pub(crate) cgroup: String,
+    /// How much of the logs is kept. Younger than the format, too.
+    #[serde(default)]
+    pub(crate) logs: Logs,
 }
 
 /// Why there is no configuration.

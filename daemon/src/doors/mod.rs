@@ -17,6 +17,7 @@ use units::{
 };
 
 use crate::{
+    audit::{Attempt, Audit, Outcome},
     cgroups::Cgroups,
     changes::Changes,
     clock,
@@ -39,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) inbox: Inbox,
     /// Where output is.
     pub(crate) logs: LogStore,
+    /// Where it is written who changed what.
+    pub(crate) audit: Audit,
     /// What is enabled.
     pub(crate) schedule: Schedule,
     /// What runs find in their environment, for the variables of command lines.
@@ -88,6 +91,8 @@ pub(crate) struct Call {
     open: bool,
     /// How much the supervisor had dealt with before this, until it is known to get on.
     before: Option<u64>,
+    /// Where it is told what came of it, if it was to change anything.
+    outcome: Option<Outcome>,
 }
 
 /// Why there is no answer.
@@ -164,9 +169,15 @@ impl Core {
         crate::faults::point("doors");
         // Two: the most that a call gets.
         let (sender, answers) = mpsc::channel(2);
-        let before = self.inbox.done();
-        let ticket = self.inbox.order(command, Caller { answers: sender, hears_start })?;
-        Ok(Call { ticket, answers, inbox: self.inbox.clone(), open: true, before: Some(before) })
+        let before = Some(self.inbox.done());
+        let attempt = Attempt::of_order(&command.order);
+        let mut outcome = attempt.map(|attempt| self.audit.begin(attempt, &command.origin));
+        let ordered = self.inbox.order(command, Caller { answers: sender, hears_start });
+        if let (Err(why), Some(outcome)) = (&ordered, &mut outcome) {
+            outcome.tell::<(), _>(Err(why));
+        }
+        let (ticket, inbox) = (ordered?, self.inbox.clone());
+        Ok(Call { ticket, answers, inbox, open: true, before, outcome })
     }
 
     /// Hands an order in that has one answer, and waits for it.
@@ -259,6 +270,24 @@ impl Call {
             return std::future::pending().await;
         };
         self.open = matches!(answer, Answer::Started { .. });
+        if let Some(mut outcome) = self.outcome.take() {
+            outcome.tell(match &answer {
+                Answer::Refused(refusal) => Err(refusal),
+                Answer::Started { .. }
+                | Answer::Ended(_)
+                | Answer::Found(_)
+                | Answer::Stopping { .. }
+                | Answer::Counted { .. }
+                | Answer::AllEnded
+                | Answer::Up { .. }
+                | Answer::Down { .. }
+                | Answer::Reloaded { .. }
+                | Answer::Signalled { .. }
+                | Answer::Units(_)
+                | Answer::Unit(_)
+                | Answer::Forgotten(_) => Ok(()),
+            });
+        }
         if let Answer::Refused(refusal) = answer {
             return Err(refusal.into());
         }

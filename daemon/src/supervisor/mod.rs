@@ -37,6 +37,7 @@ pub(crate) use inbox::{Busy, Caller, Inbox, Message};
 pub(crate) use orphan::{Estate, take_signals_over};
 
 use crate::{
+    audit::{Attempt, Audit},
     cgroups::{Cgroups, RunCgroup, Watch},
     changes::Changes,
     clock,
@@ -127,6 +128,7 @@ pub(crate) struct Supervisor {
     notify: NotifySocket,
     estate: Estate,
     logs: LogStore,
+    audit: Audit,
     jobs: Jobs,
     changes: Arc<Changes>,
     /// Told once when everything has ended.
@@ -164,6 +166,7 @@ pub(crate) struct Parts {
     pub(crate) notify: NotifySocket,
     pub(crate) estate: Estate,
     pub(crate) logs: LogStore,
+    pub(crate) audit: Audit,
     pub(crate) jobs: Jobs,
     pub(crate) changes: Arc<Changes>,
     /// What run ids and chance are drawn from: 16 random bytes.
@@ -203,6 +206,7 @@ impl Supervisor {
             notify: parts.notify,
             estate: parts.estate,
             logs: parts.logs,
+            audit: parts.audit,
             jobs: parts.jobs,
             changes: parts.changes,
             all_ended: parts.all_ended,
@@ -426,6 +430,7 @@ impl Supervisor {
     fn stop(&mut self) {
         tracing::info!("stopping: every run is told to end");
         let origin = Origin::daemon("the daemon is stopping");
+        self.audit.tell(&Attempt::all("shutdown"), &origin);
         let command = Command { origin, deadline: None, order: Order::ShutDown };
         let ticket = inbox::new_ticket();
         self.shut_down = Some(ticket);

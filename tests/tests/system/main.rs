@@ -8,6 +8,7 @@ mod adopt;
 mod aer;
 mod aer_stop;
 mod api;
+mod audit;
 mod boot;
 mod child;
 mod command;
@@ -114,6 +115,7 @@ fn main() {
         aer::cases(),
         aer_stop::cases(),
         api::cases(),
+        audit::cases(),
         boot::cases(),
         hang::cases(),
         hostile::cases(),

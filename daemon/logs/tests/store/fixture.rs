@@ -163,3 +163,16 @@ pub(crate) fn output(items: &[Item], whose: RunId, which: Stream) -> Vec<u8> {
 pub(crate) fn gaps(items: &[Item]) -> Vec<&Item> {
     items.iter().filter(|item| matches!(item, Item::Gap { .. })).collect()
 }
+
+/// Waits until it holds.
+pub(crate) fn holds(what: &str, mut condition: impl FnMut() -> bool) {
+    // Nobody tells of files: look again and again, a little later each time, without a sleep.
+    let (_never, silent) = sync_channel::<()>(0);
+    let (mut waited, mut next) = (Duration::ZERO, Duration::from_micros(100));
+    while !condition() {
+        assert!(waited < PATIENCE, "it never came true that {what}");
+        let _timeout = silent.recv_timeout(next);
+        waited += next;
+        next = (next * 2).min(Duration::from_millis(20));
+    }
+}

@@ -14,26 +14,35 @@ use std::{
     thread,
 };
 
-use logs::{Attach, Filter, Finished, Item, LogName, LogStore, Options, Position, Stream};
+use logs::{
+    Attach, Filter, Finished, GapReason, Item, LogName, LogStore, Options, Position, Retention,
+    Stream,
+};
 use nix::fcntl::{SpliceFFlags, splice};
 use tempfile::TempDir;
 
-use crate::fixture::{exited, finish, gaps, output, pipe, rest, run};
+use crate::fixture::{exited, finish, gaps, holds, output, pipe, rest, run};
 
 const ROOT: &str = "LOGS_TEST_ROOT";
 const PIPES: &str = "LOGS_TEST_PIPES";
 const SEGMENT: u64 = 1_000_000;
+
+/// How many bytes are kept of the log, where that is bounded.
+const BOUND: &str = "LOGS_TEST_BOUND";
 
 fn options() -> Options {
     Options { segment_bytes: SEGMENT, ..Options::default() }
 }
 
 /// The store, with what was kept while there was no daemon.
-fn reopen(root: &Path) -> (LogStore, Receiver<Finished>) {
+fn reopen(root: &Path, bound: Option<u64>) -> (LogStore, Receiver<Finished>) {
     let (send, finished) = sync_channel(1);
     let on_finished = Box::new(move |told| send.send(told).unwrap());
     let overflow = root.with_file_name("overflow");
-    let logs = LogStore::open_after_absence(root, &overflow, options(), on_finished).unwrap();
+    let mut retention = Retention::default();
+    retention.each.bytes = bound;
+    let kept = (options(), retention);
+    let logs = LogStore::open_bounded(root, &overflow, kept, on_finished).unwrap();
     (logs, finished)
 }
 
@@ -43,7 +52,8 @@ fn daemon_to_be_killed() {
     let (Ok(root), Ok(pipes)) = (std::env::var(ROOT), std::env::var(PIPES)) else { return };
     let mut pipes = pipes.split(',').map(|path| OwnedFd::from(File::open(path).unwrap()));
     let (stdout, stderr) = (pipes.next().unwrap(), pipes.next().unwrap());
-    let logs = reopen(root.as_ref()).0;
+    let bound = std::env::var(BOUND).ok().map(|bound| bound.parse().unwrap());
+    let logs = reopen(root.as_ref(), bound).0;
     let (run, log) = (run(1), LogName::Commands);
     logs.attach(Attach { run, log, stdout, stderr, resumed: true }).unwrap();
     logs.started(run, 42, 1).unwrap();
@@ -53,13 +63,14 @@ fn daemon_to_be_killed() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test kills it")]
-fn daemon(root: &Path, pipes: &[&OwnedFd]) -> Child {
+fn daemon(root: &Path, pipes: &[&OwnedFd], bound: Option<u64>) -> Child {
     let path = |pipe: &&OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), pipe.as_raw_fd());
     let pipes: Vec<_> = pipes.iter().map(path).collect();
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kill::daemon_to_be_killed", "--nocapture"])
         .env(ROOT, root)
         .env(PIPES, pipes.join(","))
+        .envs(bound.map(|bound| (BOUND, bound.to_string())))
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap()
@@ -112,14 +123,21 @@ fn overflow(root: &Path, stream: &str, pipe: &OwnedFd, most: u64, number: u64) {
 
 #[test]
 fn killed_at_any_moment_no_line_is_lost_and_none_is_there_twice() {
-    killed(|_, _, _| {});
+    killed(None, |_, _, _| {});
+}
+
+/// The same with segments being closed, sealed and removed all the time: what is kept is the end of what was printed, and
+/// what is not is told to the byte.
+#[test]
+fn killed_at_any_moment_with_segments_removed_under_way_the_rest_is_whole() {
+    killed(Some(800_000), |_, _, _| {});
 }
 
 /// Between the daemons the keeper moves output to files, which the next ones take, more or less of it.
 #[test]
 fn what_was_kept_without_a_daemon_is_taken_first_and_once_however_often_it_is_killed() {
     let random = RandomState::new();
-    killed(|root, round, pipes| {
+    killed(None, |root, round, pipes| {
         for (pipe, stream) in pipes.into_iter().zip(["stdout", "stderr"]) {
             // Nothing, a little, and more than the next daemons live to take.
             let most = random.hash_one((round, stream)) % 3 * 700_000;
@@ -131,7 +149,7 @@ fn what_was_kept_without_a_daemon_is_taken_first_and_once_however_often_it_is_ki
 }
 
 /// Kills daemons, and calls `between` after each with its number.
-fn killed(between: impl Fn(&Path, u64, [&OwnedFd; 2])) {
+fn killed(bound: Option<u64>, between: impl Fn(&Path, u64, [&OwnedFd; 2])) {
     let rounds: u64 = std::env::var("LOGS_TEST_KILLS").map_or(30, |rounds| rounds.parse().unwrap());
     let random = RandomState::new();
     let folder = TempDir::new().unwrap();
@@ -143,7 +161,7 @@ fn killed(between: impl Fn(&Path, u64, [&OwnedFd; 2])) {
         let stdout = scope.spawn(|| print(stdout, &stop, "out"));
         let stderr = scope.spawn(|| print(stderr, &stop, "err"));
         for round in 0..rounds {
-            let mut daemon = daemon(&root, &[&out_read, &err_read]);
+            let mut daemon = daemon(&root, &[&out_read, &err_read], bound);
             let target = end(&root) + random.hash_one(round) % 400_000;
             while end(&root) < target {
                 thread::yield_now();
@@ -152,13 +170,16 @@ fn killed(between: impl Fn(&Path, u64, [&OwnedFd; 2])) {
             daemon.wait().unwrap();
             between(&root, round, [&out_read, &err_read]);
         }
-        let (logs, finished) = reopen(&root);
+        let (logs, finished) = reopen(&root, bound);
         let (run, log) = (run(1), LogName::Commands);
         let attach = Attach { run, log, stdout: out_read, stderr: err_read, resumed: true };
         logs.attach(attach).unwrap();
         stop.store(true, Ordering::Relaxed);
         let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
         let finished = finish(&logs, &finished, run, exited(0));
+        if bound.is_some() {
+            return the_rest_is_whole(&logs, &stdout, &stderr);
+        }
         assert_eq!(finished.stdout_total, stdout.len() as u64);
         assert_eq!(finished.stderr_total, stderr.len() as u64);
         let mut reader = logs.reader(LogName::Commands, Position(0), Filter::default());
@@ -171,5 +192,25 @@ fn killed(between: impl Fn(&Path, u64, [&OwnedFd; 2])) {
         assert!(matches!(items.last(), Some(Item::End { .. })));
         let left = std::fs::read_dir(root.with_file_name("overflow")).into_iter().flatten();
         assert_eq!(left.count(), 0, "what is taken is removed");
+    });
+}
+
+fn the_rest_is_whole(logs: &LogStore, stdout: &[u8], stderr: &[u8]) {
+    // Removal may still be under way, and then the reader is told so: try until nothing goes meanwhile.
+    holds("what is there is read in peace", || {
+        let mut reader = logs.reader(LogName::Commands, Position(0), Filter::default());
+        let items = rest(&mut reader);
+        let kept = [Stream::Stdout, Stream::Stderr].map(|stream| output(&items, run(1), stream));
+        let mut removed = 0;
+        for gap in gaps(&items) {
+            let Item::Gap { bytes, reason: GapReason::Removed, .. } = gap else {
+                panic!("{gap:?}");
+            };
+            removed += bytes;
+        }
+        let printed = stdout.len() + stderr.len();
+        assert_eq!(removed + (kept[0].len() + kept[1].len()) as u64, printed as u64);
+        assert!(removed > 0 && matches!(items.last(), Some(Item::End { .. })));
+        stdout.ends_with(&kept[0]) && stderr.ends_with(&kept[1])
     });
 }

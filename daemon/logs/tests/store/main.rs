@@ -16,3 +16,9 @@ mod keeping;
 mod kill;
 #[cfg(test)]
 mod lines;
+#[cfg(test)]
+mod odd;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod sealing;

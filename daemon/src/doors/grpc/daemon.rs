@@ -20,6 +20,7 @@ use super::{
     status::{invalid, staying},
 };
 use crate::{
+    audit::Attempt,
     doors::Core,
     succession::{
         Departure,
@@ -72,6 +73,17 @@ impl Daemon {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+
+    /// Looks at another program, and leaves for it.
+    async fn follow_up(&self, request: UpgradeRequest, by: String) -> Result<Answer, Status> {
+        self.core.succession.may_leave().map_err(staying)?;
+        let UpgradeRequest { binary, keep_keeper } = request;
+        let path = if binary.is_empty() { our_own_path()? } else { PathBuf::from(binary) };
+        let programs = blocking(move || programs(path, keep_keeper)).await?;
+        let programs = programs.map_err(|why| invalid("binary", why))?;
+        let version = programs.first().map(|(_, core)| core.checked.version.clone());
+        self.leave(Departure { by, programs }, version.unwrap_or_default())
+    }
 }
 
 #[tonic::async_trait]
@@ -79,21 +91,23 @@ impl daemon_server::Daemon for Daemon {
     type RestartStream = ReceiverStream<Result<Leaving, Status>>;
 
     async fn restart(&self, request: Request<RestartRequest>) -> Result<Answer, Status> {
-        let by = by(&origin::of(&request)?);
-        self.leave(Departure { by, programs: Vec::new() }, String::new())
+        let origin = origin::of(&request)?;
+        let mut outcome = self.core.audit.begin(Attempt::all("restart-daemon"), &origin);
+        let by = by(&origin);
+        let answer = self.leave(Departure { by, programs: Vec::new() }, String::new());
+        outcome.tell(answer.as_ref());
+        answer
     }
 
     type UpgradeStream = ReceiverStream<Result<Leaving, Status>>;
 
     async fn upgrade(&self, request: Request<UpgradeRequest>) -> Result<Answer, Status> {
-        let by = by(&origin::of(&request)?);
-        self.core.succession.may_leave().map_err(staying)?;
-        let UpgradeRequest { binary, keep_keeper } = request.into_inner();
-        let path = if binary.is_empty() { our_own_path()? } else { PathBuf::from(binary) };
-        let programs = blocking(move || programs(path, keep_keeper)).await?;
-        let programs = programs.map_err(|why| invalid("binary", why))?;
-        let version = programs.first().map(|(_, core)| core.checked.version.clone());
-        self.leave(Departure { by, programs }, version.unwrap_or_default())
+        let origin = origin::of(&request)?;
+        let attempt = Attempt::all("upgrade").with(request.get_ref().binary.clone());
+        let mut outcome = self.core.audit.begin(attempt, &origin);
+        let answer = self.follow_up(request.into_inner(), by(&origin)).await;
+        outcome.tell(answer.as_ref());
+        answer
     }
 
     async fn describe(

@@ -58,7 +58,9 @@ impl Observe {
                 let name = match (&located.log, found) {
                     (_, Some(found)) => found.name.to_string(),
                     (LogName::Unit(name), None) => name.to_string(),
-                    (LogName::Commands | LogName::Daemon, None) => located.run.to_string(),
+                    (LogName::Commands | LogName::Daemon | LogName::Audit, None) => {
+                        located.run.to_string()
+                    }
                 };
                 let (log, from) = (located.log.clone(), located.first);
                 Ok(Reading { log, from, run: Some(located), name })

@@ -130,7 +130,7 @@ async fn read(
     let (run_id, pid) = (located.run.to_string(), located.pid.unwrap_or(0));
     let name = match &located.log {
         LogName::Unit(name) => name.to_string(),
-        LogName::Commands | LogName::Daemon => run_id.clone(),
+        LogName::Commands | LogName::Daemon | LogName::Audit => run_id.clone(),
     };
     let mut sent = vec![marked(Frame::Started(RunStarted { run_id, pid, name }))];
     let filter = Filter { run: Some(located.run), stream: None };

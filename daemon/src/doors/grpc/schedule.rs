@@ -25,6 +25,7 @@ use super::{
     unit::{self, name_of, named},
 };
 use crate::{
+    audit::Attempt,
     clock,
     doors::Core,
     scheduling::{Unchanged, cause},
@@ -66,12 +67,19 @@ impl Schedule {
 
     /// Makes one change.
     async fn change(&self, change: Change) -> Result<(), Status> {
+        let (attempt, by) = attempt(&change);
+        let mut outcome = self.core.audit.begin(attempt, by);
         let results = self.core.schedule.change(vec![change]).await;
-        match results.map_err(|why| unchanged(&why))?.into_iter().next() {
-            Some(Ok(())) => Ok(()),
-            Some(Err(why)) => Err(unmade(&why)),
-            None => Err(Status::internal("the schedule gave no answer; please report this")),
-        }
+        let result = match results.map_err(|why| unchanged(&why)) {
+            Ok(results) => match results.into_iter().next() {
+                Some(Ok(())) => Ok(()),
+                Some(Err(why)) => Err(unmade(&why)),
+                None => Err(Status::internal("the schedule gave no answer; please report this")),
+            },
+            Err(status) => Err(status),
+        };
+        outcome.tell(result.as_ref());
+        result
     }
 
     /// What is to be registered, after a look at every field of it.
@@ -206,10 +214,16 @@ impl ScheduleExecutable for Schedule {
         let is_enabled = |change: &&Change| matches!(change, Change::Import { enabled: true, .. });
         let enabled = changes.iter().filter(is_enabled).count();
         let disabled = changes.len().saturating_sub(enabled);
-        let results = self.core.schedule.change(changes).await.map_err(|why| unchanged(&why))?;
-        if let Some(why) = results.into_iter().find_map(Result::err) {
-            return Err(unmade(&why));
-        }
+        let detail = format!("{enabled} enabled, {disabled} disabled");
+        let mut outcome = self.core.audit.begin(Attempt::all("import").with(detail), &by);
+        let results = self.core.schedule.change(changes).await.map_err(|why| unchanged(&why));
+        let result = match results.map(|results| results.into_iter().find_map(Result::err)) {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(unmade(&why)),
+            Err(status) => Err(status),
+        };
+        outcome.tell(result.as_ref());
+        result?;
         tracing::info!(enabled, disabled, %by, "imported");
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let (enabled, disabled) = (number(enabled), number(disabled));
@@ -221,7 +235,9 @@ impl ScheduleExecutable for Schedule {
         request: Request<RepairRequest>,
     ) -> Result<Response<RepairResponse>, Status> {
         let by = origin::of(&request)?;
+        let mut outcome = self.core.audit.begin(Attempt::all("repair"), &by);
         let repair = self.core.schedule.repair().await.map_err(|why| unchanged(&why))?;
+        outcome.tell(repair.as_ref());
         let repair = repair.map_err(|why| match &why {
             RepairError::Open(open) => unusable(open),
             RepairError::Write { .. } => Status::unavailable(why.to_string()),
@@ -321,6 +337,16 @@ fn unchanged(why: &Unchanged) -> Status {
         Unchanged::Unusable { why } => unusable(why),
         Unchanged::Commit { .. } | Unchanged::Ending => Status::unavailable(why.to_string()),
         Unchanged::Busy => Status::resource_exhausted(why.to_string()),
+    }
+}
+
+/// What a change changes, and who makes it.
+fn attempt(change: &Change) -> (Attempt, &Origin) {
+    match change {
+        Change::Enable { name, by, .. } => (Attempt::of("enable", name.as_str()), by),
+        Change::Import { name, by, .. } => (Attempt::of("import", name.as_str()), by),
+        Change::Disable { name, by, .. } => (Attempt::of("disable", name.as_str()), by),
+        Change::Destroy { name, by, .. } => (Attempt::of("destroy", name.as_str()), by),
     }
 }
 

@@ -1,0 +1,113 @@
+//! Where a log is written to: its newest segment, and when that is closed for the next one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    folder::Folder,
+    log::Sizes,
+    name::LogName,
+    segment::{Segment, WriteError},
+    upkeep::Upkeep,
+};
+
+/// The end of a log.
+#[derive(Debug)]
+pub(crate) struct WriteEnd {
+    name: LogName,
+    folder: Folder,
+    segment: Option<Segment>,
+    sizes: Sizes,
+    /// How many logs there were when that was decided.
+    logs: usize,
+    /// Something was written since the log was synced last, and that was told.
+    unsynced: Arc<AtomicBool>,
+    upkeep: Arc<Upkeep>,
+}
+
+impl WriteEnd {
+    /// Touches no file yet.
+    pub(crate) fn new(name: LogName, folder: Folder, upkeep: Arc<Upkeep>) -> Self {
+        let logs = upkeep.logs();
+        let sizes = upkeep.sizes(&name);
+        Self { name, folder, segment: None, sizes, logs, unsynced: Arc::default(), upkeep }
+    }
+
+    /// The segment, if it was opened.
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        self.segment.as_ref()
+    }
+
+    /// Whether bytes are to go through our memory.
+    pub(crate) fn copies(&self) -> bool {
+        self.sizes.copy
+    }
+
+    /// How many bytes the segment has room for.
+    pub(crate) fn room(sizes: Sizes, segment: &Segment) -> u64 {
+        sizes.segment_bytes.saturating_sub(segment.length()).max(1)
+    }
+
+    /// The segment to write to, and when it is closed: opened, or begun if the old one is full.
+    pub(crate) fn writable(&mut self) -> Result<(&mut Segment, Sizes), WriteError> {
+        if self.logs != self.upkeep.logs() {
+            self.logs = self.upkeep.logs();
+            self.sizes = self.upkeep.sizes(&self.name);
+        }
+        let Sizes { segment_bytes, segment_entries, .. } = self.sizes;
+        let full = |it: &Segment| it.length() >= segment_bytes || it.entries() >= segment_entries;
+        let segment = match self.segment.take() {
+            None => {
+                let segment = Segment::open(&self.folder)?;
+                self.upkeep.begun(&self.name, None, segment.base());
+                // What is missing in it would be taken for a program's zeros: it is closed and looked through.
+                let whole = !segment.has_hole();
+                if whole { segment } else { self.next(segment)? }
+            }
+            Some(old) if full(&old) => self.next(old)?,
+            Some(segment) => segment,
+        };
+        Ok((self.segment.insert(segment), self.sizes))
+    }
+
+    fn next(&mut self, old: Segment) -> Result<Segment, WriteError> {
+        match old.next() {
+            Ok(next) => {
+                self.upkeep.begun(&self.name, Some(old.base()), next.base());
+                Ok(next)
+            }
+            Err(error) => {
+                // The old one stays if there can be no new one: it is where the log ends.
+                self.segment = Some(old);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the segment and begins the next one, if anything is in it.
+    pub(crate) fn close_segment(&mut self) -> Result<(), WriteError> {
+        self.writable()?;
+        let Some(old) = self.segment.take() else { return Ok(()) };
+        if old.entries() == 0 {
+            self.segment = Some(old);
+            return Ok(());
+        }
+        let next = self.next(old)?;
+        self.segment = Some(next);
+        Ok(())
+    }
+
+    /// Something was written.
+    pub(crate) fn was_written(&self) {
+        if !self.unsynced.load(Ordering::Relaxed) && !self.unsynced.swap(true, Ordering::Relaxed) {
+            self.upkeep.written(&self.name, &self.unsynced);
+        }
+    }
+
+    /// Nothing can be written: perhaps something can go.
+    pub(crate) fn has_no_room(&self) {
+        self.upkeep.press();
+    }
+}
