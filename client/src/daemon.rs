@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::daemon::{
-    DescribeRequest, DescribeResponse, Leaving, RestartRequest, UpgradeRequest,
-    daemon_client::DaemonClient,
+    DescribeRequest, DescribeResponse, Leaving, LogLevelRequest, LogLevelResponse, RestartRequest,
+    UpgradeRequest, daemon_client::DaemonClient,
 };
 use tonic::{Response, Status, Streaming, transport::Channel};
 
@@ -62,6 +62,20 @@ impl Client {
         let mut daemon = self.daemon();
         let request = self.request(DescribeRequest {});
         self.within(QUICK_ANSWER, "asking which daemon serves", daemon.describe(request)).await
+    }
+
+    /// Has the daemon print by another filter until it is replaced; an empty one only asks for the present one.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn log_level(&self, filter: &str) -> Result<LogLevelResponse, ClientError> {
+        let mut daemon = self.daemon();
+        let attempt = match filter {
+            "" => "asking what the daemon prints".to_owned(),
+            filter => format!("setting the log level {filter:?}"),
+        };
+        let request = self.request(LogLevelRequest { filter: filter.to_owned() });
+        self.within(QUICK_ANSWER, &attempt, daemon.log_level(request)).await
     }
 
     fn daemon(&self) -> DaemonClient<Channel> {

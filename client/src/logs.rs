@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use api::observe::{LogBatch, LogChannelType, LogsRequest, logs_request::Source};
+use api::observe::{
+    LogBatch, LogChannelType, LogSource as WireSource, LogsRequest, log_source::Of,
+    logs_request::Source,
+};
 use tonic::{Code, Streaming};
 use uuid::Uuid;
 
@@ -19,6 +22,12 @@ pub enum LogSource {
     ProcessId(i64),
     /// The daemon's own log.
     Daemon,
+    /// Who changed what, and why.
+    Audit,
+    /// The newest run of this name.
+    Newest(String),
+    /// The run of this name before the newest.
+    Previous(String),
 }
 
 impl fmt::Display for LogSource {
@@ -28,45 +37,91 @@ impl fmt::Display for LogSource {
             Self::Run(run_id) => write!(formatter, "run {run_id}"),
             Self::ProcessId(process_id) => write!(formatter, "process {process_id}"),
             Self::Daemon => write!(formatter, "the daemon"),
+            Self::Audit => write!(formatter, "changes"),
+            Self::Newest(name) => write!(formatter, "the newest run of {name}"),
+            Self::Previous(name) => write!(formatter, "the run of {name} before the newest"),
         }
     }
 }
 
-/// Which log is read, and from where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which logs are read, and from where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogsQuery {
     /// Whose output.
-    pub source: LogSource,
+    pub sources: Vec<LogSource>,
+    /// Also all that programs print, under names to come too.
+    pub every: bool,
     /// Go on after the batch that carried this cursor; empty: from the beginning.
     pub cursor: String,
-    /// Go on at the end: of one run until its exit, otherwise for ever.
+    /// Go on at the end: of runs until their exits, otherwise for ever.
     pub follow: bool,
     /// Only these outputs; empty: all.
     pub channels: Vec<LogChannelType>,
+    /// From this time on, in nanoseconds since 1970.
+    pub since: Option<u64>,
+    /// Up to this time.
+    pub until: Option<u64>,
+    /// Only the last so many lines of each log.
+    pub last: Option<u64>,
 }
 
 impl LogsQuery {
     /// Everything there is.
     #[must_use]
     pub fn all(source: LogSource) -> Self {
-        Self { source, cursor: String::new(), follow: false, channels: Vec::new() }
+        Self { sources: vec![source], ..Self::default() }
+    }
+
+    /// What is read, in words.
+    fn attempt(&self) -> String {
+        match self.sources.as_slice() {
+            [] => "reading all logs".to_owned(),
+            [only] => format!("reading the log of {only}"),
+            [first, rest @ ..] => format!("reading the logs of {first} and {} more", rest.len()),
+        }
+    }
+}
+
+impl From<LogSource> for Of {
+    fn from(source: LogSource) -> Self {
+        match source {
+            LogSource::Name(name) => Self::Name(name),
+            LogSource::Run(run_id) => Self::RunId(run_id.to_string()),
+            LogSource::ProcessId(process_id) => Self::ProcessId(process_id),
+            LogSource::Daemon => Self::Daemon(true),
+            LogSource::Audit => Self::Audit(true),
+            LogSource::Newest(name) => Self::Newest(name),
+            LogSource::Previous(name) => Self::Previous(name),
+        }
     }
 }
 
 impl From<LogsQuery> for LogsRequest {
     fn from(query: LogsQuery) -> Self {
-        let source = match query.source {
-            LogSource::Name(name) => Source::Name(name),
-            LogSource::Run(run_id) => Source::RunId(run_id.to_string()),
-            LogSource::ProcessId(process_id) => Source::ProcessId(process_id),
-            LogSource::Daemon => Source::Daemon(true),
-        };
-        Self {
-            source: Some(source),
+        let time = |time: Option<u64>| i64::try_from(time.unwrap_or(0)).unwrap_or(i64::MAX);
+        let mut request = Self {
             cursor: query.cursor,
             follow: query.follow,
             channels: query.channels.into_iter().map(i32::from).collect(),
+            all: query.every,
+            since: time(query.since),
+            until: time(query.until),
+            last: query.last,
+            ..Self::default()
+        };
+        // What an older daemon knows is said in its words.
+        request.source = match query.sources.as_slice() {
+            [LogSource::Name(name)] if !query.every => Some(Source::Name(name.clone())),
+            [LogSource::Run(run_id)] if !query.every => Some(Source::RunId(run_id.to_string())),
+            [LogSource::ProcessId(pid)] if !query.every => Some(Source::ProcessId(*pid)),
+            [LogSource::Daemon] if !query.every => Some(Source::Daemon(true)),
+            _ => None,
+        };
+        if request.source.is_none() {
+            let sources = query.sources.into_iter();
+            request.sources = sources.map(|of| WireSource { of: Some(of.into()) }).collect();
         }
+        request
     }
 }
 
@@ -93,7 +148,7 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn logs(&self, query: LogsQuery) -> Result<LogStream, ClientError> {
-        let attempt = format!("reading the log of {}", query.source);
+        let attempt = query.attempt();
         let (client, exited, over) = (self.clone(), false, false);
         let mut stream =
             LogStream { client, attempt, query, batches: None, run: None, exited, over };
@@ -141,9 +196,16 @@ impl LogStream {
         let last = batch.chunks.last().and_then(|chunk| chunk.run_id.parse().ok());
         self.run = last.or(self.run);
         self.exited |= batch.exit.is_some();
-        // Another run may have the number by then.
-        if let (LogSource::ProcessId(_), Some(run)) = (&self.query.source, self.run) {
-            self.query.source = LogSource::Run(run);
+        // Another run may have the number by then, or be the newest.
+        for (source, run) in self.query.sources.iter_mut().zip(&batch.run_ids) {
+            if let Ok(run) = run.parse() {
+                *source = LogSource::Run(run);
+            }
+        }
+        if let ([source @ LogSource::ProcessId(_)], Some(run)) =
+            (self.query.sources.as_mut_slice(), self.run)
+        {
+            *source = LogSource::Run(run);
         }
     }
 
@@ -154,9 +216,11 @@ impl LogStream {
                 self.client.answer(&self.attempt, self.client.observe().logs(request).await);
             match (answer, self.run) {
                 // A name that was made up is forgotten with its daemon; the log goes by the run.
-                (Err(unknown), Some(run)) if unknown.code() == Some(Code::NotFound) => {
-                    let source = LogSource::Run(run);
-                    let query = LogsQuery { source, ..self.query.clone() };
+                (Err(unknown), Some(run))
+                    if unknown.code() == Some(Code::NotFound) && self.query.sources.len() == 1 =>
+                {
+                    let sources = vec![LogSource::Run(run)];
+                    let query = LogsQuery { sources, ..self.query.clone() };
                     let request = self.client.request(query.into());
                     self.client.answer(&self.attempt, self.client.observe().logs(request).await)
                 }

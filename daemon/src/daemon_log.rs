@@ -4,7 +4,7 @@ use std::{
     fmt::{self, Write as _},
     io::{self, Write as _},
     sync::{
-        OnceLock,
+        OnceLock, PoisonError, RwLock,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::Duration,
@@ -14,7 +14,7 @@ use logs::{LogName, LogStore};
 use tracing::{Event, Level, Metadata, Subscriber, field::Field, field::Visit};
 use tracing_subscriber::{
     Layer,
-    filter::{LevelFilter, Targets},
+    filter::{LevelFilter, ParseError, Targets},
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
     util::SubscriberInitExt,
@@ -35,6 +35,30 @@ const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// Who prints to standard error.
 static PRINTER: OnceLock<SyncSender<Said>> = OnceLock::new();
+
+/// What is printed.
+static PRINTED: RwLock<Option<Printed>> = RwLock::new(None);
+
+/// A filter, as it was written and as it is asked.
+struct Printed {
+    text: String,
+    targets: Targets,
+}
+
+/// The filter of what is printed.
+pub(crate) fn filter() -> String {
+    let printed = PRINTED.read().unwrap_or_else(PoisonError::into_inner);
+    printed.as_ref().map(|printed| printed.text.clone()).unwrap_or_default()
+}
+
+/// Prints by this filter from now on; gives the one before.
+pub(crate) fn change_filter(text: &str) -> Result<String, ParseError> {
+    let next = Printed { text: text.to_owned(), targets: printed(text)? };
+    let before = PRINTED.write().unwrap_or_else(PoisonError::into_inner).replace(next);
+    // Each place that logs remembers whether anybody wants it.
+    tracing::callsite::rebuild_interest_cache();
+    Ok(before.map(|before| before.text).unwrap_or_default())
+}
 
 /// What the printer is told.
 enum Said {
@@ -58,21 +82,21 @@ pub(crate) fn print_the_last() {
 pub(crate) fn start(filter: &str, store: LogStore, instance: RunId) -> io::Result<()> {
     let (sender, receiver) = sync_channel(STDERR_DEPTH);
     std::thread::Builder::new().name("stderr".to_owned()).spawn(move || print(&receiver))?;
-    let printed = printed(filter)?;
+    change_filter(filter).map_err(io::Error::other)?;
     PRINTER.get_or_init(|| sender.clone());
     // What the libraries trace tells of the very streams that the log is read by: it would feed itself.
     let stored = Targets::new()
         .with_default(LevelFilter::INFO)
         .with_target("auraed_core", LevelFilter::TRACE);
     tracing_subscriber::registry()
-        .with(Log { printed, stored, stderr: sender, store, instance })
+        .with(Log { stored, stderr: sender, store, instance })
         .try_init()
         .map_err(io::Error::other)
 }
 
 /// A bare level is meant for our own code: below info, the libraries speak up only where they are named.
-fn printed(filter: &str) -> io::Result<Targets> {
-    let wanted: Targets = filter.parse().map_err(io::Error::other)?;
+fn printed(filter: &str) -> Result<Targets, ParseError> {
+    let wanted: Targets = filter.parse()?;
     let level = wanted.default_level().unwrap_or(LevelFilter::OFF);
     let libraries = ["h2", "hyper", "tonic", "tower", "tokio"];
     let quiet = libraries.map(|library| (library, level.min(LevelFilter::INFO)));
@@ -81,7 +105,6 @@ fn printed(filter: &str) -> io::Result<Targets> {
 
 /// The layer that writes each event once, for both.
 struct Log {
-    printed: Targets,
     stored: Targets,
     stderr: SyncSender<Said>,
     store: LogStore,
@@ -93,7 +116,8 @@ impl Log {
     /// Whether it is for standard error, and for the store.
     fn wanted(&self, of: &Metadata<'_>) -> (bool, bool) {
         let by = |filter: &Targets| filter.would_enable(of.target(), of.level());
-        (by(&self.printed), by(&self.stored))
+        let printed = PRINTED.read().unwrap_or_else(PoisonError::into_inner);
+        (printed.as_ref().is_some_and(|printed| by(&printed.targets)), by(&self.stored))
     }
 }
 

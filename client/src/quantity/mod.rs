@@ -4,12 +4,14 @@
 //! The forms are systemd's (systemd.time(7), systemd.syntax(7)). Invariants: what is written here is read back as
 //! it was; reading is total; nothing is rounded in silence but a fraction of a byte.
 
+mod moment;
 mod signal;
 mod time;
 
 use thiserror::Error;
 
 pub use self::{
+    moment::Moment,
     signal::{exit_word, signal_name, signal_number},
     time::{bound_text, parse_bound, parse_time, time_text},
 };

@@ -20,7 +20,13 @@ fn node(healthy: bool) -> Peer {
 }
 
 fn chunk(channel: LogChannelType, data: &'static [u8]) -> LogChunk {
-    LogChunk { run_id: "r".into(), channel: channel.into(), timestamp: 5, data: data.into() }
+    LogChunk {
+        run_id: "r".into(),
+        channel: channel.into(),
+        timestamp: 5,
+        data: data.into(),
+        ..LogChunk::default()
+    }
 }
 
 fn log(then: Then) -> Peer {

@@ -18,6 +18,7 @@
 //! - An idle store does nothing: no timer, no wake-up.
 
 mod backlog;
+mod backward;
 mod checked;
 mod clock;
 mod cursor;
@@ -28,19 +29,23 @@ mod holdings;
 mod index;
 mod lines;
 mod log;
+mod merge;
 mod name;
 mod overflow;
 mod pipe;
+mod place;
 mod published;
 mod queue;
 mod reader;
 mod recent;
 mod retention;
 mod run;
+mod seek;
 mod segment;
 mod shared;
 mod store;
 mod sum;
+mod tail;
 mod trace;
 mod upkeep;
 mod write_end;
@@ -48,7 +53,9 @@ mod writer;
 
 pub use entry::{Cause, End, GapReason, VERSION as FORMAT};
 pub use lines::{Line, LineCutter};
+pub use merge::{Merge, Merged, Wanted};
 pub use name::{LogName, Position, Stream};
+pub use place::{NoPlace, Place};
 pub use queue::{Attach, AttachError, NotAttached};
 pub use reader::{Filter, Item, ReadError, Reader};
 pub use retention::{Bounds, Retention};

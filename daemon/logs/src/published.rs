@@ -42,6 +42,8 @@ impl Published {
 #[derive(Debug, Default)]
 pub(crate) struct News {
     logs: Mutex<Logs>,
+    /// How many logs were opened, for who follows all of them.
+    opened: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +73,19 @@ impl News {
         let tail = Tail { base: None, closed: logs.closed };
         let published = Arc::new(Published { tail: watch::Sender::new(tail) });
         logs.known.insert(log.clone(), Arc::downgrade(&published));
+        drop(logs);
+        self.opened.send_modify(|opened| *opened = opened.wrapping_add(1));
         published
+    }
+
+    /// The news that there are more logs than before.
+    pub(crate) fn logs_opened(&self) -> watch::Receiver<usize> {
+        self.opened.subscribe()
+    }
+
+    /// The logs that are open; some of them may have no files yet.
+    pub(crate) fn open(&self) -> Vec<LogName> {
+        self.lock().known.keys().cloned().collect()
     }
 
     /// Tells all readers that no more news will come.

@@ -212,6 +212,11 @@ impl Reader {
         &self.log
     }
 
+    /// Whether there may be more than the last call of [`Self::next`] saw.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.has_changed().unwrap_or(true)
+    }
+
     /// Waits until there may be more than the last call of [`Self::next`] saw.
     ///
     /// # Errors
@@ -221,7 +226,10 @@ impl Reader {
         if !unseen && self.news.borrow().closed {
             return Err(StoreClosed);
         }
-        self.news.changed().await.map_err(|_| StoreClosed)
+        self.news.changed().await.map_err(|_| StoreClosed)?;
+        // Seen is what was looked at.
+        self.news.mark_changed();
+        Ok(())
     }
 }
 

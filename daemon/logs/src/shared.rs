@@ -10,11 +10,13 @@ use units::RunId;
 use crate::{
     entry::End,
     folder::{self, Folder},
-    name::{LogName, Position},
+    name::{LogName, Position, Stream},
+    place::Place,
     published::News,
     queue::Queue,
-    reader::ReadError,
+    reader::{Filter, ReadError, Reader},
     recent::{Known, Recent},
+    seek, tail,
     trace::{Started, Trace, last_start, trace},
     upkeep::Upkeep,
 };
@@ -131,6 +133,48 @@ impl Shared {
             Some(started) => self.locate_in(log.clone(), started.run),
             None => Ok(None),
         }
+    }
+
+    /// The run before the newest of a log.
+    pub(crate) fn locate_previous(&self, log: &LogName) -> Result<Option<Located>, ReadError> {
+        let Some(newest) = self.locate_newest(log)? else { return Ok(None) };
+        match last_start(&self.folder(log), |started| started.run != newest.run)? {
+            Some(started) => self.locate_in(log.clone(), started.run),
+            None => Ok(None),
+        }
+    }
+
+    /// The logs of programs, also of those that have printed nothing yet.
+    pub(crate) fn programs(&self) -> Result<Vec<LogName>, ReadError> {
+        let mut logs = folder::logs(&self.root)?;
+        logs.extend(self.news.open());
+        logs.retain(|log| matches!(log, LogName::Commands | LogName::Unit(_)));
+        logs.sort_unstable();
+        logs.dedup();
+        Ok(logs)
+    }
+
+    /// Where the reading of a log begins that is asked for by time, by lines, or by both.
+    pub(crate) fn place(
+        &self,
+        log: &LogName,
+        (runs, stream): (&[RunId], Option<Stream>),
+        since: Option<u64>,
+        last: Option<u64>,
+    ) -> Result<Option<Place>, ReadError> {
+        let folder = self.folder(log);
+        let since = since.map(|time| {
+            let position = seek::moment(&folder, time)?;
+            seek::whole_lines(&folder, position, |run, stream| {
+                let filter = Filter { run: Some(run), stream: Some(stream) };
+                Reader::new(&self.root, log.clone(), position, filter, &self.news)
+            })
+        });
+        let last = last.map(|count| tail::last_lines(&folder, (runs, stream), count));
+        Ok(match (since.transpose()?, last.transpose()?) {
+            (Some(since), Some(last)) => Some(since.later(last)),
+            (since, last) => since.or(last),
+        })
     }
 
     pub(crate) fn locate_in(&self, log: LogName, run: RunId) -> Result<Option<Located>, ReadError> {

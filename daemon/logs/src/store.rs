@@ -15,8 +15,10 @@ use crate::{
     entry::End,
     folder::{self, Folder},
     log::Sizes,
-    name::{LogName, Position},
+    merge::{Merge, Wanted},
+    name::{LogName, Position, Stream},
     overflow::Overflows,
+    place::Place,
     queue::{AppendedLine, Attach, AttachError, Bounds, NotAttached, Queue},
     reader::{Filter, ReadError, Reader},
     retention::Retention,
@@ -301,6 +303,52 @@ impl LogStore {
     pub fn reader(&self, log: LogName, from: Position, filter: Filter) -> Reader {
         let Shared { root, news, .. } = self.shared();
         Reader::new(root, log, from, filter, news)
+    }
+
+    /// Several logs as one, with what they say from their places on and before `until` (nanoseconds since 1970); with
+    /// `every`, also all other logs of programs, those to come included, from their beginnings.
+    #[must_use]
+    pub fn merge(
+        &self,
+        wanted: Vec<Wanted>,
+        stream: Option<Stream>,
+        until: Option<u64>,
+        every: bool,
+    ) -> Merge {
+        let mut merge = Merge::new(Arc::clone(&self.handle.shared), stream, until, every);
+        wanted.into_iter().for_each(|wanted| merge.add(wanted));
+        merge
+    }
+
+    /// Where in a log the last lines begin of these runs (of all, where none is given) and this stream, or what was
+    /// printed since a moment, or the fewer of both; none where neither is asked for. May block.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn place(
+        &self,
+        log: &LogName,
+        whose: (&[RunId], Option<Stream>),
+        since: Option<u64>,
+        last: Option<u64>,
+    ) -> Result<Option<Place>, ReadError> {
+        self.shared().place(log, whose, since, last)
+    }
+
+    /// The logs of programs that there are. Reads the disk: may block.
+    ///
+    /// # Errors
+    /// If the store's folders cannot be read.
+    pub fn programs(&self) -> Result<Vec<LogName>, ReadError> {
+        self.shared().programs()
+    }
+
+    /// The run before the newest of a log. May block as [`Self::locate`] may.
+    ///
+    /// # Errors
+    /// If an index cannot be read.
+    pub fn locate_previous(&self, log: &LogName) -> Result<Option<Located>, ReadError> {
+        self.shared().locate_previous(log)
     }
 
     /// Where the log ends now. Reads the disk: may block.

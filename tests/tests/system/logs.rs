@@ -1,5 +1,8 @@
 //! Reading what programs and the daemon have printed.
 
+mod aer;
+mod following;
+
 use std::{fs, path::Path};
 
 use api::observe::{
@@ -16,7 +19,7 @@ use tonic::Code;
 use crate::{Case, cases};
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![[];
+    let mut all = cases![[];
         lines_of_a_process,
         lines_are_followed,
         odd_lines,
@@ -25,7 +28,10 @@ pub(crate) fn cases() -> Vec<Case> {
         logs_by_name_run_pid_and_daemon,
         a_cursor_goes_on,
         logs_are_kept_in_segments,
-    ]
+    ];
+    all.extend(following::cases());
+    all.extend(aer::cases());
+    all
 }
 
 /// A process's lines carry their channel, and times in nanoseconds; each output is its own stream.

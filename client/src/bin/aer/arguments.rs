@@ -2,20 +2,22 @@
 
 mod daemon;
 mod help;
+mod logs;
 mod options;
 mod schedule;
 mod units;
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use clap_complete::Shell;
-use client::{Endpoint, LogSource, quantity::parse_time};
+use client::{Endpoint, quantity::parse_time};
 use uuid::Uuid;
 
 use self::options::SettingOptions;
 pub(crate) use self::{
-    daemon::{DaemonVerb, Upgrade},
+    daemon::{DaemonVerb, LogLevel, Upgrade},
+    logs::Logs,
     options::UnitOptions,
     schedule::{Disable, Enable, Import, List, Names, ScheduleVerb},
     units::{Forget, Name, Restart, Signal, Start, Stop, Wait, Watch},
@@ -38,18 +40,18 @@ pub(crate) struct Arguments {
     /// The daemon's address, http://HOST:PORT
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URI")]
     pub(crate) address: Option<Endpoint>,
-    /// How the answer is written: table for people, json for programs
+    /// How the answer is written: table for people, json for programs; of logs also short, cat and precise
     #[arg(
-        short,
-        long,
+        short = 'o',
+        long = "output",
         global = true,
         help_heading = help::GLOBAL,
         value_enum,
         value_name = "FORMAT",
         hide_possible_values = true,
-        default_value_t = Format::Table
+        default_value_t = Form::Table
     )]
-    pub(crate) output: Format,
+    pub(crate) form: Form,
     /// Why this is done; kept with what it changes
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -61,10 +63,37 @@ pub(crate) struct Arguments {
 }
 
 /// How an answer is written: for people, or as JSON objects, one to a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Table,
     Json,
+}
+
+/// What may be said of that: the forms of lines are those of logs alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    Table,
+    Json,
+    Short,
+    Cat,
+    Precise,
+}
+
+impl Form {
+    /// The form of an answer.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::Json => Format::Json,
+            Self::Table | Self::Short | Self::Cat | Self::Precise => Format::Table,
+        }
+    }
+
+    fn is_of_lines(self) -> bool {
+        match self {
+            Self::Table | Self::Json => false,
+            Self::Short | Self::Cat | Self::Precise => true,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,9 +104,9 @@ pub(crate) enum Verb {
     /// Tells who is answering, and how it fares
     #[command(after_help = help::STATUS)]
     Status,
-    /// Prints what a run, a name, a process or the daemon itself has printed
+    /// Prints what units, runs or the daemon itself have printed, and follows it
     #[command(after_help = help::LOGS)]
-    Logs(Logs),
+    Logs(Box<Logs>),
     /// Starts units, and returns when they are up
     #[command(after_help = help::START)]
     Start(Box<Start>),
@@ -174,55 +203,9 @@ pub(crate) struct Exec {
 }
 
 #[derive(Args, Debug)]
-#[command(group(ArgGroup::new("source").required(true).args(["which", "name", "pid", "run", "daemon"])))]
-pub(crate) struct Logs {
-    /// A run's id, the process id of its main process, or a name
-    #[arg(value_name = "RUN|PID|NAME")]
-    which: Option<Which>,
-    /// Every run of this name
-    #[arg(long)]
-    name: Option<String>,
-    /// The newest run whose main process had this id
-    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
-    pid: Option<i64>,
-    /// This run
-    #[arg(long, value_name = "UUID")]
-    run: Option<Uuid>,
-    /// The daemon's own log
-    #[arg(long)]
-    daemon: bool,
-    /// Goes on when the end is reached: of one run until it has ended, otherwise until Ctrl-C
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-}
-
-#[derive(Args, Debug)]
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: Shell,
-}
-
-/// What a bare argument of `logs` means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Which(LogSource);
-
-impl FromStr for Which {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The other ways to write a UUID, without hyphens or in braces, could be names.
-        const HYPHENATED: usize = 36;
-        if let Some(run_id) = Uuid::try_parse(text).ok().filter(|_| text.len() == HYPHENATED) {
-            return Ok(Self(LogSource::Run(run_id)));
-        }
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(Self(LogSource::Name(text.to_owned())));
-        }
-        match text.parse() {
-            Ok(process_id) => Ok(Self(LogSource::ProcessId(process_id))),
-            Err(_) => Err("no process id is that large; --name takes it as a name".to_owned()),
-        }
-    }
 }
 
 impl Arguments {
@@ -232,6 +215,12 @@ impl Arguments {
         if arguments.socket.is_some() && arguments.address.is_some() {
             let sentence = "--socket and --address cannot be used together";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, sentence));
+        }
+        let is_logs = matches!(arguments.verb, Verb::Logs(_));
+        if arguments.form.is_of_lines() && !is_logs {
+            let sentence =
+                "short, cat and precise are forms of logs; table and json are of everything";
+            return Err(Self::command().error(ErrorKind::InvalidValue, sentence));
         }
         match arguments.verb.contradiction() {
             Some(sentence) => Err(Self::command().error(ErrorKind::ArgumentConflict, sentence)),
@@ -259,9 +248,9 @@ impl Verb {
                     (_, _, _) => None,
                 }
             }
+            Self::Logs(logs) => logs.contradiction(),
             Self::Exec(_)
             | Self::Status
-            | Self::Logs(_)
             | Self::Stop(_)
             | Self::Restart(_)
             | Self::Reload(_)
@@ -285,6 +274,7 @@ impl Verb {
     pub(crate) fn failure_status(&self) -> u8 {
         match self {
             Self::Exec(_) | Self::Wait(_) => exit_status::EXEC_FAILED,
+            Self::Logs(logs) if logs.wait => exit_status::EXEC_FAILED,
             Self::Status
             | Self::Logs(_)
             | Self::Start(_)
@@ -305,18 +295,6 @@ impl Verb {
             | Self::Daemon { .. }
             | Self::Completions(_) => 1,
         }
-    }
-}
-
-impl Logs {
-    /// Whose log is wanted.
-    pub(crate) fn source(self) -> LogSource {
-        let named = self.name.map(LogSource::Name);
-        let pid = self.pid.map(LogSource::ProcessId);
-        let run = self.run.map(LogSource::Run);
-        let which = self.which.map(|Which(source)| source);
-        // The group lets exactly one of them through, so what is left is --daemon.
-        named.or(pid).or(run).or(which).unwrap_or(LogSource::Daemon)
     }
 }
 

@@ -1,11 +1,11 @@
-//! `aer daemon`: another daemon in the place of this one. Nothing but the daemon ends.
+//! `aer daemon`: another daemon in the place of this one, and what this one prints. Nothing but the daemon ends.
 
 use std::path::{Path, PathBuf};
 
 use client::Client;
 
 use crate::{
-    arguments::{DaemonVerb, Format, Upgrade},
+    arguments::{DaemonVerb, Format, LogLevel, Upgrade},
     failure::Failure,
     render,
 };
@@ -16,6 +16,14 @@ pub(crate) async fn run(
     output: Format,
 ) -> Result<u8, Failure> {
     let (verb, next) = match wanted {
+        DaemonVerb::LogLevel(LogLevel { filter }) => {
+            let told = client.log_level(filter.as_deref().unwrap_or_default()).await?;
+            match output {
+                Format::Table => render::document(render::log_level(&told).as_bytes())?,
+                Format::Json => render::json(&render::LogLevel::from(&told))?,
+            }
+            return Ok(0);
+        }
         DaemonVerb::Restart => ("restarted", client.restart_daemon().await?),
         DaemonVerb::Upgrade(Upgrade { binary, keep_keeper }) => {
             let binary = binary.as_deref().map(absolute).unwrap_or_default();

@@ -41,6 +41,12 @@ pub(crate) enum Failure {
     /// Nothing more is told of changes.
     #[error("watching the units: the daemon ended the watch")]
     WatchEnded,
+    /// Nothing more is told of a run that goes on.
+    #[error("following the run: the daemon ended the log before the run had ended")]
+    FollowEnded,
+    /// There is no such span of time.
+    #[error("{0}")]
+    Span(&'static str),
     /// The unit could not be edited, or the editor failed.
     #[error("editing {}", .path.display())]
     Editor { path: PathBuf, source: io::Error },
@@ -76,6 +82,8 @@ impl Failure {
             | Self::Lost { .. }
             | Self::NeverRan { .. }
             | Self::WatchEnded
+            | Self::FollowEnded
+            | Self::Span(_)
             | Self::Editor { .. }
             | Self::Renamed { .. }
             | Self::NotTaken { .. }
@@ -129,6 +137,8 @@ impl Failure {
             }
             Self::NeverRan { name } => return Some(format!("aer inspect {name} tells why")),
             Self::WatchEnded => "check that auraed runs there, and watch again",
+            Self::FollowEnded => "check that auraed runs there, and follow it again",
+            Self::Span(_) => "check the times: they are UTC",
             Self::Editor { path, .. } => {
                 return Some(format!(
                     "nothing was changed; what was written is in {}",

@@ -1,50 +1,153 @@
-//! `aer logs`: what runs and the daemon have printed.
+//! `aer logs`: what units, runs and the daemon have printed.
 
-use api::observe::{LogBatch, LogChannelType};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use api::{
+    observe::{LogBatch, LogChannelType, LogChunk},
+    runtime::ExitRecord,
+};
 use client::{Client, LogsQuery};
+use regex::bytes::Regex;
 
 use crate::{
-    arguments::{Format, Logs},
+    arguments::{Form, Logs},
+    exit_status,
     failure::Failure,
-    render::{self, Outputs},
+    render::{self, Cutter, Line, Look, Outputs},
 };
 
-pub(crate) async fn run(client: &Client, wanted: Logs, output: Format) -> Result<u8, Failure> {
-    let follow = wanted.follow;
-    let query = LogsQuery { follow, ..LogsQuery::all(wanted.source()) };
+pub(crate) async fn run(client: &Client, wanted: Logs, form: Form) -> Result<u8, Failure> {
+    let query = query(&wanted)?;
+    let several = query.every || query.sources.len() > 1;
     let mut batches = client.logs(query).await?;
-    let mut outputs = Outputs::new();
+    let look = Look::new(form, several);
+    let mut view =
+        View { form, look, grep: wanted.grep, cutter: Cutter::default(), outputs: Outputs::new() };
+    let mut exit = None;
     while let Some(batch) = batches.next().await? {
-        match output {
-            Format::Table => as_printed(&batch, &mut outputs).await?,
-            Format::Json => as_json(&batch)?,
-        }
+        view.batch(&batch).await?;
+        exit = batch.exit.or(exit);
     }
-    Ok(0)
+    for line in view.cutter.rest() {
+        view.line(&line).await?;
+    }
+    match (wanted.wait, exit) {
+        (false, _) => Ok(0),
+        (true, Some(record)) => exit_status::of_record(&record),
+        (true, None) => Err(Failure::FollowEnded),
+    }
 }
 
-async fn as_printed(batch: &LogBatch, outputs: &mut Outputs) -> Result<(), Failure> {
-    if let Some(gap) = &batch.gap {
-        render::missing(gap.bytes, gap.entries, &gap.message);
+fn query(wanted: &Logs) -> Result<LogsQuery, Failure> {
+    let now = now();
+    let since = wanted.since.map(|since| since.at(now));
+    let until = wanted.until.map(|until| until.at(now));
+    if since.is_some_and(|since| since > now) {
+        return Err(Failure::Span("--since lies in the future, and nothing was printed there yet"));
     }
-    for chunk in &batch.chunks {
-        match chunk.channel() {
-            LogChannelType::ChannelStdout => outputs.stdout(&chunk.data).await?,
-            LogChannelType::ChannelStderr => outputs.stderr(&chunk.data).await?,
-        }
+    if let (Some(since), Some(until)) = (since, until)
+        && until <= since
+    {
+        return Err(Failure::Span("--until is not later than --since, and nothing lies between"));
     }
-    Ok(())
+    let mut channels = Vec::new();
+    if wanted.stdout {
+        channels.push(LogChannelType::ChannelStdout);
+    }
+    if wanted.stderr {
+        channels.push(LogChannelType::ChannelStderr);
+    }
+    Ok(LogsQuery {
+        sources: wanted.sources(),
+        every: wanted.all,
+        cursor: String::new(),
+        follow: wanted.follow || wanted.wait,
+        channels,
+        since: since.map(|since| since.max(1)),
+        until: until.map(|until| until.max(1)),
+        last: wanted.lines,
+    })
 }
 
-fn as_json(batch: &LogBatch) -> Result<(), Failure> {
-    if let Some(gap) = &batch.gap {
-        render::json(&render::GapLine::from(gap))?;
+/// Nanoseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "what \"5m ago\" means is known at the edge")]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What is shown, and how.
+struct View {
+    form: Form,
+    look: Look,
+    grep: Option<Regex>,
+    cutter: Cutter,
+    outputs: Outputs,
+}
+
+impl View {
+    async fn batch(&mut self, batch: &LogBatch) -> Result<(), Failure> {
+        if let Some(gap) = &batch.gap {
+            match self.form {
+                Form::Json => render::json(&render::GapLine::from(gap))?,
+                Form::Table | Form::Short | Form::Cat | Form::Precise => {
+                    render::missing(gap.bytes, gap.entries, &gap.message);
+                }
+            }
+        }
+        for chunk in &batch.chunks {
+            self.chunk(chunk).await?;
+        }
+        if let Some(exit) = &batch.exit {
+            self.exit(exit).await?;
+        }
+        Ok(())
     }
-    for chunk in &batch.chunks {
-        render::json(&render::Chunk::from(chunk))?;
+
+    async fn chunk(&mut self, chunk: &LogChunk) -> Result<(), Failure> {
+        if self.grep.is_none() {
+            if self.form == Form::Json {
+                return render::json(&render::Chunk::from(chunk));
+            }
+            if self.look.is_unchanged(chunk.channel()) {
+                return self.put(chunk.channel(), &chunk.data).await;
+            }
+        }
+        for line in self.cutter.push(chunk) {
+            self.line(&line).await?;
+        }
+        Ok(())
     }
-    if let Some(exit) = &batch.exit {
-        render::json(&render::ExitLine::from(exit))?;
+
+    /// What the run has left without a newline is shown before its end.
+    async fn exit(&mut self, exit: &ExitRecord) -> Result<(), Failure> {
+        for line in self.cutter.rest_of(&exit.run_id) {
+            self.line(&line).await?;
+        }
+        match self.form {
+            Form::Json => render::json(&render::ExitLine::from(exit)),
+            Form::Table | Form::Short | Form::Cat | Form::Precise => Ok(()),
+        }
     }
-    Ok(())
+
+    async fn line(&mut self, line: &Line) -> Result<(), Failure> {
+        let text = line.text();
+        if self.grep.as_ref().is_some_and(|grep| !grep.is_match(text)) {
+            return Ok(());
+        }
+        match self.form {
+            Form::Json => render::json(&render::Chunk::from(&line.0)),
+            Form::Table | Form::Short | Form::Cat | Form::Precise => {
+                let shown = self.look.line(line);
+                self.put(line.0.channel(), &shown).await
+            }
+        }
+    }
+
+    async fn put(&mut self, channel: LogChannelType, bytes: &[u8]) -> Result<(), Failure> {
+        match channel {
+            LogChannelType::ChannelStdout => self.outputs.stdout(bytes).await,
+            LogChannelType::ChannelStderr => self.outputs.stderr(bytes).await,
+        }
+    }
 }

@@ -79,11 +79,11 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
     if let Some(reason) = &arguments.reason {
         client = client.with_reason(reason)?;
     }
-    let output = arguments.output;
+    let (form, output) = (arguments.form, arguments.form.format());
     match arguments.verb {
         Verb::Exec(wanted) => exec::run(&client, *wanted, output).await,
         Verb::Status => status::run(&client, output).await,
-        Verb::Logs(wanted) => logs::run(&client, wanted, output).await,
+        Verb::Logs(wanted) => logs::run(&client, *wanted, form).await,
         Verb::Start(wanted) => start::run(&client, *wanted, output).await,
         Verb::Stop(wanted) => stop::run(&client, wanted, output).await,
         Verb::Restart(wanted) => restart::run(&client, wanted, output).await,

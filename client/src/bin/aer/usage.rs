@@ -195,7 +195,7 @@ mod tests {
             ),
             (
                 &["list", "-o"],
-                "'--output <FORMAT>' of 'aer list' needs a value; it can be table, json; see aer list --help",
+                "'--output <FORMAT>' of 'aer list' needs a value; it can be table, json, short, cat, precise; see aer list --help",
             ),
             (
                 &["list", "-o", "jsn"],

@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use api::{
     daemon::{
-        DescribeRequest, DescribeResponse, Leaving, RestartRequest, UpgradeRequest, daemon_server,
+        DescribeRequest, DescribeResponse, Leaving, LogLevelRequest, LogLevelResponse,
+        RestartRequest, UpgradeRequest, daemon_server,
     },
     meta::AuraeMeta,
 };
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     audit::Attempt,
+    daemon_log,
     doors::Core,
     succession::{
         Departure,
@@ -30,6 +32,9 @@ use crate::{
 
 /// How long we stay for a caller who does not go when he has our answer.
 const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// The longest filter, in bytes.
+const LONGEST_FILTER: usize = 1024;
 
 /// The service.
 pub(super) struct Daemon {
@@ -130,6 +135,51 @@ impl daemon_server::Daemon for Daemon {
             given_up: succession.upgrades().given_up.clone(),
         }))
     }
+
+    async fn log_level(
+        &self,
+        request: Request<LogLevelRequest>,
+    ) -> Result<Response<LogLevelResponse>, Status> {
+        let by = by(&origin::of(&request)?);
+        let wanted = request.into_inner().filter;
+        let wanted = wanted.trim();
+        let name = self.core.identity.node.clone();
+        if wanted.is_empty() {
+            let filter = daemon_log::filter();
+            let message = format!("the daemon prints what passes {filter}");
+            let meta = Some(AuraeMeta { name, message });
+            return Ok(Response::new(LogLevelResponse { meta, filter, before: String::new() }));
+        }
+        if wanted.len() > LONGEST_FILTER {
+            let why = format!("it is {} bytes long; at most {LONGEST_FILTER} are", wanted.len());
+            return Err(invalid("filter", why));
+        }
+        if let Some(word) = wanted.split(',').find(|word| !may_be_a_filter(word)) {
+            let why = format!(
+                "{word:?} is no level; write off, error, warn, info, debug or trace, or levels by target: info,h2=debug"
+            );
+            return Err(invalid("filter", why));
+        }
+        let before = daemon_log::change_filter(wanted).map_err(|why| {
+            let example =
+                "write off, error, warn, info, debug or trace, or levels by target: info,h2=debug";
+            invalid("filter", format!("{why}; {example}"))
+        })?;
+        tracing::info!("prints what passes {wanted} from now on, before {before}: ordered by {by}");
+        let filter = wanted.to_owned();
+        let message = format!("the daemon prints what passes {filter}, until it is replaced");
+        Ok(Response::new(LogLevelResponse {
+            meta: Some(AuraeMeta { name, message }),
+            filter,
+            before,
+        }))
+    }
+}
+
+/// A level, or a target with one. A target alone would be taken, and would mean that nothing else is printed.
+fn may_be_a_filter(word: &str) -> bool {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    word.contains('=') || levels.iter().any(|level| level.eq_ignore_ascii_case(word.trim()))
 }
 
 /// Who wants it and why, for the next daemon to tell.

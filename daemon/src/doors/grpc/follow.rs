@@ -9,9 +9,9 @@ use super::status::{invalid, unreadable};
 /// Bytes of output in one piece.
 const PIECE: usize = 64 << 10;
 /// Bytes of output in one batch; what a call holds in memory for a client that does not read is this, twice.
-const BATCH: usize = 256 << 10;
+pub(super) const BATCH: usize = 256 << 10;
 /// Items in one batch, however small.
-const ITEMS: usize = 1024;
+pub(super) const ITEMS: usize = 1024;
 
 /// What is to be read.
 pub(super) struct Reading {
@@ -63,12 +63,7 @@ impl Follow {
         }
     }
 
-    /// Where to go on, as clients get it.
-    pub(super) fn cursor(&self) -> String {
-        self.reader.as_ref().map_or_else(String::new, |reader| self.cursor_at(reader.position()))
-    }
-
-    /// The same of a place that was read before.
+    /// Where to go on from a place that was read, as clients get it.
     pub(super) fn cursor_at(&self, position: Position) -> String {
         self.reader.as_ref().map_or_else(String::new, |reader| {
             format!("{}@{:x}", reader.log().folder().display(), position.0)

@@ -1,5 +1,7 @@
 //! The gRPC door: the API itself.
 
+mod asked;
+mod batches;
 mod connection;
 mod daemon;
 mod exec;
@@ -12,6 +14,7 @@ mod resume;
 mod run;
 mod runtime;
 mod schedule;
+mod sources;
 mod status;
 mod unit;
 mod usage;

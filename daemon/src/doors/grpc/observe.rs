@@ -5,26 +5,29 @@ use std::{sync::atomic::Ordering, time::Duration};
 use api::{
     meta::AuraeMeta,
     observe::{
-        GetAuraeDaemonLogStreamRequest, GetSubProcessStreamRequest, LogBatch, LogChannelType,
-        LogItem, LogsRequest, StatusRequest, StatusResponse, logs_request::Source, observe_server,
+        GetAuraeDaemonLogStreamRequest, GetSubProcessStreamRequest, LogBatch, LogItem, LogsRequest,
+        StatusRequest, StatusResponse, observe_server,
     },
 };
-use logs::{Filter, Located, LogName, Position, Stream};
+use logs::{Filter, LogName, Stream};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use units::{Origin, RunId, Target};
 
 use super::{
-    follow::{Follow, Reading, blocking, position},
+    asked,
+    follow::{Follow, Reading, blocking},
     origin,
-    output::{Lines, send_batches},
-    status::{invalid, unanswered, unreadable},
+    output::Lines,
+    sources,
+    status::{unanswered, unreadable},
 };
 use crate::doors::Core;
 
-/// Items that may wait for a client; with a batch behind them that is all a call holds in memory.
+/// Lines that may wait for a client; with a batch behind them that is all a call holds in memory.
 const ITEMS: usize = 16;
+/// Batches that may wait for a client, beside one that is read and one that is under way.
+const BATCHES: usize = 1;
 
 /// How long a status waits for the schedule to be opened.
 const SCHEDULE: Duration = Duration::from_secs(1);
@@ -39,88 +42,6 @@ impl Observe {
     /// Over this core.
     pub(super) fn new(core: Core, closed: watch::Receiver<bool>) -> Self {
         Self { core, closed }
-    }
-
-    /// A run by what the core knows of it, or else its log.
-    async fn run(&self, target: Target, origin: Origin) -> Result<Reading, Status> {
-        let found = self.core.find(target.clone(), origin).await.map_err(|why| unanswered(&why))?;
-        let run = found.as_ref().map(|found| found.run);
-        let logs = self.core.logs.clone();
-        let looked_for = target.clone();
-        let located = blocking(move || match (run, looked_for) {
-            (Some(run), _) | (None, Target::Run(run)) => logs.locate(run),
-            (None, Target::Pid(pid)) => logs.locate_pid(pid),
-            (None, Target::Name(_)) => Ok(None),
-        });
-        let located = located.await?.map_err(|why| unreadable(&why))?;
-        match (located, found) {
-            (Some(located), found) => {
-                let name = match (&located.log, found) {
-                    (_, Some(found)) => found.name.to_string(),
-                    (LogName::Unit(name), None) => name.to_string(),
-                    (LogName::Commands | LogName::Daemon | LogName::Audit, None) => {
-                        located.run.to_string()
-                    }
-                };
-                let (log, from) = (located.log.clone(), located.first);
-                Ok(Reading { log, from, run: Some(located), name })
-            }
-            // It failed before it had a log: there is nothing to read, but its end to tell.
-            (None, Some(found)) => {
-                let log = LogName::Commands;
-                let run = Located {
-                    run: found.run,
-                    log: log.clone(),
-                    first: Position(u64::MAX),
-                    pid: None,
-                    started: None,
-                    ended: None,
-                };
-                let name = found.name.to_string();
-                Ok(Reading { log, from: Position(u64::MAX), run: Some(run), name })
-            }
-            (None, None) => Err(Status::not_found(match target {
-                Target::Run(run) => format!("run_id: no run {run} is known, and no log has it"),
-                Target::Pid(pid) => {
-                    format!(
-                        "process_id: no run with the main process {pid} is known, and no log has it"
-                    )
-                }
-                Target::Name(name) => format!("name: nothing of the name {name} has run here"),
-            })),
-        }
-    }
-
-    async fn reading(&self, source: Option<Source>, origin: Origin) -> Result<Reading, Status> {
-        match source {
-            None => Err(invalid("source", "give a name, a run_id, a process_id, or daemon")),
-            Some(Source::Daemon(false)) => {
-                Err(invalid("daemon", "true is the only value it takes"))
-            }
-            Some(Source::Daemon(true)) => {
-                let (log, name) = (LogName::Daemon, "daemon".to_owned());
-                Ok(Reading { log, from: Position(0), run: None, name })
-            }
-            Some(Source::RunId(run)) => {
-                let run = run.parse::<RunId>().map_err(|why| invalid("run_id", why))?;
-                self.run(Target::Run(run), origin).await
-            }
-            Some(Source::ProcessId(pid)) => self.run(pid_target(pid)?, origin).await,
-            Some(Source::Name(name)) => {
-                let name: units::Name = name.parse().map_err(|why| invalid("name", why))?;
-                let log = LogName::Unit(name.clone());
-                let (logs, looked_for) = (self.core.logs.clone(), log.clone());
-                let newest = blocking(move || logs.locate_newest(&looked_for)).await?;
-                match newest.map_err(|why| unreadable(&why))? {
-                    Some(_) => {
-                        let (from, name) = (Position(0), name.to_string());
-                        Ok(Reading { log, from, run: None, name })
-                    }
-                    // A made-up name is one run's.
-                    None => self.run(Target::Name(name), origin).await,
-                }
-            }
-        }
     }
 
     fn stream_lines(
@@ -214,8 +135,8 @@ impl observe_server::Observe for Observe {
     ) -> Result<Response<Self::GetSubProcessStreamStream>, Status> {
         let origin = origin::of(&request)?;
         let GetSubProcessStreamRequest { channel_type, process_id } = request.into_inner();
-        let stream = channel(channel_type)?;
-        let reading = self.run(pid_target(process_id)?, origin).await?;
+        let stream = asked::channel(channel_type)?;
+        let reading = sources::of_run(&self.core, sources::pid_target(process_id)?, origin).await?;
         Ok(self.stream_lines(reading, Some(stream)))
     }
 
@@ -225,48 +146,14 @@ impl observe_server::Observe for Observe {
         &self,
         request: Request<LogsRequest>,
     ) -> Result<Response<Self::LogsStream>, Status> {
-        let origin = origin::of(&request)?;
-        let LogsRequest { source, cursor, follow: forever, channels } = request.into_inner();
-        let mut streams = Vec::new();
-        for wanted in channels {
-            let stream = channel(wanted)?;
-            if !streams.contains(&stream) {
-                streams.push(stream);
-            }
-        }
-        let stream = match streams.as_slice() {
-            [only] => Some(*only),
-            _ => None,
-        };
-        let mut reading = self.reading(source, origin).await?;
-        if !cursor.is_empty() {
-            reading.from = position(&cursor, &reading.log)?;
-        }
-        let (sender, receiver) = mpsc::channel(ITEMS);
-        let filter = Filter { run: reading.run.as_ref().map(|run| run.run), stream };
-        let at = (reading.log.clone(), reading.from);
-        let follow = Follow::new(&self.core.logs, at, filter, self.closed.clone());
-        let core = self.core.clone();
+        let following = asked::following(&self.core, request).await?;
+        let (sender, receiver) = mpsc::channel(BATCHES);
+        let (core, closed) = (self.core.clone(), self.closed.clone());
         tokio::spawn(async move {
-            if let Err(status) = send_batches(core, follow, (reading, forever), &sender).await {
+            if let Err(status) = following.send(core, closed, &sender).await {
                 sender.send(Err(status)).await.ok();
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
-    }
-}
-
-fn pid_target(pid: i64) -> Result<Target, Status> {
-    match i32::try_from(pid) {
-        Ok(pid) if pid > 0 => Ok(Target::Pid(pid)),
-        Ok(_) | Err(_) => Err(invalid("process_id", format!("{pid} is not the id of a process"))),
-    }
-}
-
-fn channel(number: i32) -> Result<Stream, Status> {
-    match LogChannelType::try_from(number) {
-        Ok(LogChannelType::ChannelStdout) => Ok(Stream::Stdout),
-        Ok(LogChannelType::ChannelStderr) => Ok(Stream::Stderr),
-        Err(_) => Err(invalid("channel_type", format!("{number} is neither stdout nor stderr"))),
     }
 }

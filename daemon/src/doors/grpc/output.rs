@@ -1,13 +1,13 @@
-//! A log's output on its way to a client: line by line, or in batches as it was written.
+//! A log's output on its way to a client, line by line.
 
 use api::{
-    observe::{LogBatch, LogChannelType, LogChunk, LogGap, LogItem},
+    observe::{LogGap, LogItem},
     runtime,
 };
 use logs::{Item, Line, LineCutter, Located, Stream};
 use tokio::sync::mpsc;
 use tonic::Status;
-use units::{Found, Origin, RunId, Target};
+use units::{Found, Origin, Target};
 
 use super::{
     follow::{Follow, Reading, gap_in_words},
@@ -130,117 +130,8 @@ fn gap_item(name: &str, bytes: u64, entries: u64, why: &str) -> LogItem {
     }
 }
 
-/// Sends batches from a reading, until its end; with `forever`, also what is still to come.
-pub(super) async fn send_batches(
-    core: Core,
-    mut follow: Follow,
-    (reading, forever): (Reading, bool),
-    batches: &mpsc::Sender<Result<LogBatch, Status>>,
-) -> Result<(), Status> {
-    let mut over = None;
-    loop {
-        let from = follow.cursor();
-        let items = follow.batch().await?;
-        let nothing_more = items.is_empty();
-        let (mut sent, end) = gather(items, from, &follow);
-        if let Some(run) = &reading.run {
-            if end.is_some() {
-                sent.last_mut().exit = end_of(&core, run, end.as_ref()).await;
-            } else if nothing_more && over.is_none() {
-                // What came since we looked is still to be read, before the exit is told.
-                over = end_of(&core, run, None).await;
-                if over.is_some() {
-                    continue;
-                }
-            } else if nothing_more {
-                sent.last_mut().exit = over.take();
-            }
-        }
-        sent.last_mut().cursor = follow.cursor();
-        let finished = sent.last_mut().exit.is_some();
-        for batch in sent.into_batches() {
-            if batches.send(Ok(batch)).await.is_err() {
-                return Ok(());
-            }
-        }
-        if finished || (nothing_more && !forever) {
-            return Ok(());
-        }
-        if nothing_more {
-            tokio::select! {
-                more = follow.more() => if !more { return Ok(()) },
-                () = batches.closed() => return Ok(()),
-            }
-        }
-    }
-}
-
-/// Batches in their order: a gap stands at the head of one.
-#[derive(Default)]
-struct Gathered {
-    before: Vec<LogBatch>,
-    last: LogBatch,
-}
-
-impl Gathered {
-    fn last_mut(&mut self) -> &mut LogBatch {
-        &mut self.last
-    }
-
-    /// Begins the next one; `cursor` leads to it.
-    fn begin(&mut self, gap: Option<LogGap>, cursor: String) {
-        let next = LogBatch { gap, ..LogBatch::default() };
-        let full = std::mem::replace(&mut self.last, next);
-        self.before.push(LogBatch { cursor, ..full });
-    }
-
-    /// Those that say something.
-    fn into_batches(self) -> impl Iterator<Item = LogBatch> {
-        let says_something =
-            |b: &LogBatch| !b.chunks.is_empty() || b.gap.is_some() || b.exit.is_some();
-        self.before.into_iter().chain([self.last]).filter(says_something)
-    }
-}
-
-/// Makes batches of what was read from this cursor on.
-fn gather(items: Vec<Item>, from: String, follow: &Follow) -> (Gathered, Option<logs::End>) {
-    let mut gathered = Gathered::default();
-    let mut ended = None;
-    let mut at = None;
-    for item in items {
-        match item {
-            Item::Chunk { run, stream, time, bytes, position_after } => {
-                at = Some(position_after);
-                gathered.last.chunks.push(chunk(run, stream, time, bytes));
-            }
-            Item::Gap { bytes, entries, reason, .. } => {
-                let message = gap_in_words(reason).to_owned();
-                // A client that goes on before the gap is told of it, maybe twice, and never misses it.
-                let cursor = at.map_or_else(|| from.clone(), |at| follow.cursor_at(at));
-                gathered.begin(Some(LogGap { bytes, entries, message }), cursor);
-            }
-            Item::End { end, .. } => ended = Some(end),
-            Item::Start { .. } => {}
-        }
-    }
-    (gathered, ended)
-}
-
-fn chunk(run: RunId, stream: Stream, time: u64, bytes: Vec<u8>) -> LogChunk {
-    let channel = match stream {
-        Stream::Stdout => LogChannelType::ChannelStdout,
-        Stream::Stderr => LogChannelType::ChannelStderr,
-    };
-    LogChunk {
-        run_id: run.to_string(),
-        channel: channel.into(),
-        timestamp: i64::try_from(time).unwrap_or(i64::MAX),
-        data: bytes.into(),
-    }
-}
-
 /// The end of a run, as the core knows it, or else as its log does.
-async fn end_of(
+pub(super) async fn end_of(
     core: &Core,
     located: &Located,
     end: Option<&logs::End>,
@@ -251,37 +142,4 @@ async fn end_of(
         return Some(on_the_wire(&record));
     }
     end.map(|end| from_log(located.run, located.pid, located.started, end))
-}
-
-#[cfg(test)]
-mod tests {
-    use logs::{Filter, GapReason, LogName, LogStore, Position};
-    use tokio::sync::watch;
-
-    use super::*;
-
-    /// A client whose connection breaks between two batches of one reading goes on after the first.
-    #[test]
-    fn each_batch_of_a_reading_has_the_cursor_of_its_own_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let logs = LogStore::open_with(folder.path(), logs::Options::default(), Box::new(|_| {}));
-        let (_closing, closed) = watch::channel(false);
-        let filter = Filter { run: None, stream: None };
-        let at = (LogName::Commands, Position(3));
-        let follow = Follow::new(&logs.unwrap(), at, filter, closed);
-        let gap = || Item::Gap { run: None, bytes: 1, entries: 0, reason: GapReason::Damaged };
-        let chunk = |end: u64| Item::Chunk {
-            run: RunId::from_bytes([1; 16]),
-            stream: Stream::Stdout,
-            time: 1,
-            bytes: vec![b'x'],
-            position_after: Position(end),
-        };
-        let items = vec![gap(), chunk(8), gap(), chunk(10), chunk(12), gap()];
-        let (gathered, end) = gather(items, "commands@3".to_owned(), &follow);
-        assert_eq!(end, None);
-        let told: Vec<_> = gathered.before.iter().map(|b| (b.chunks.len(), &*b.cursor)).collect();
-        assert_eq!(told, [(0, "commands@3"), (1, "commands@8"), (2, "commands@c")]);
-        assert_eq!((gathered.last.chunks.len(), gathered.last.gap.is_some()), (0, true));
-    }
 }

@@ -14,6 +14,16 @@ pub(crate) enum DaemonVerb {
     /// Puts a daemon of a new program in the place of this one
     #[command(after_help = help::DAEMON_UPGRADE)]
     Upgrade(Upgrade),
+    /// Changes what the daemon prints on standard error, or tells what it is
+    #[command(after_help = help::DAEMON_LOG_LEVEL)]
+    LogLevel(LogLevel),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LogLevel {
+    /// off, error, warn, info, debug or trace, or levels by target, such as info,h2=debug
+    #[arg(value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
 }
 
 #[derive(Args, Debug)]

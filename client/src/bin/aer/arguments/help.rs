@@ -30,13 +30,21 @@ Example:
 
 pub(super) const LOGS: &str = "\
 An argument that is a UUID is a run, digits are a process id, everything else is a name; --run, --pid and
---name settle it. What was printed on standard output goes to standard output, byte by byte, and standard
-error likewise; what is missing is told in one line on standard error.
-With -o json each piece is one JSON object on a line of its own.
+--name settle it. What was printed on standard output goes to standard output, and standard error likewise;
+what is missing is told in one line on standard error. The output of one source passes through byte by byte
+where it goes to no terminal; on a terminal, and of several sources merged by time, it is shown line by line,
+lines of JSON as their level, message and the rest, and nothing of it commands the terminal.
+  -o cat      every line as it was printed
+  -o short    lines for people, also where they go to no terminal
+  -o precise  with time, name, run and stream of each
+  -o json     each piece, or with -g each line, as one JSON object on a line of its own
+Times are UTC. --wait ends with the status of the run, as aer exec does.
 
 Examples:
   aer logs backup -f
-  aer logs --daemon";
+  aer logs web db -n 20 --since 1h
+  aer logs web --previous -g 'error|panic'
+  aer logs --all --daemon -f";
 
 pub(super) const COMPLETIONS: &str = "\
 Example:
@@ -182,7 +190,15 @@ Example:
 pub(super) const DAEMON: &str = "\
 Examples:
   aer daemon restart
-  aer daemon upgrade /opt/aurae/auraed-core";
+  aer daemon upgrade /opt/aurae/auraed-core
+  aer daemon log-level debug";
+
+pub(super) const DAEMON_LOG_LEVEL: &str = "\
+Without FILTER it tells the present one. The change holds until the daemon is replaced: the next one begins with what
+the configuration says. The log store has everything all the time, which aer logs --daemon shows.
+
+Example:
+  aer daemon log-level debug";
 
 pub(super) const DAEMON_RESTART: &str = "\
 It returns when the next daemon serves. Connections that are made meanwhile wait for it.

@@ -1,6 +1,8 @@
 use clap::CommandFactory;
 use proptest::prelude::*;
 
+use client::LogSource;
+
 use super::*;
 
 fn read(words: &[&str]) -> Result<Arguments, clap::Error> {
@@ -14,7 +16,9 @@ fn exec(words: &[&str]) -> Exec {
 
 fn source(words: &[&str]) -> LogSource {
     let Verb::Logs(logs) = read(words).unwrap().verb else { panic!("{words:?}") };
-    logs.source()
+    let sources = logs.sources();
+    let [only] = sources.as_slice() else { panic!("{sources:?}") };
+    only.clone()
 }
 
 #[test]
@@ -47,10 +51,10 @@ fn exec_wants_words_or_a_command_and_not_both() {
 #[test]
 fn global_arguments_stand_before_or_after_the_verb() {
     for words in [&["-o", "json", "status"][..], &["status", "--output", "json"]] {
-        assert_eq!(read(words).unwrap().output, Format::Json);
+        assert_eq!(read(words).unwrap().form, Form::Json);
     }
     assert_eq!(read(&["status", "--reason", "why"]).unwrap().reason.as_deref(), Some("why"));
-    assert_eq!(read(&["status"]).unwrap().output, Format::Table);
+    assert_eq!(read(&["status"]).unwrap().form, Form::Table);
 }
 
 #[test]
@@ -79,10 +83,30 @@ fn a_log_is_named_by_run_pid_or_name() {
 }
 
 #[test]
-fn exactly_one_log_is_named() {
+fn several_logs_are_named_and_one_run_of_a_name() {
+    let sources = |words: &[&str]| {
+        let Verb::Logs(logs) = read(words).unwrap().verb else { panic!("{words:?}") };
+        logs.sources()
+    };
+    let name = |name: &str| LogSource::Name(name.into());
+    let several = sources(&["logs", "a", "b", "--audit", "--name", "7"]);
+    assert_eq!(several, [name("a"), name("b"), name("7"), LogSource::Audit]);
+    assert_eq!(sources(&["logs", "--wait", "a"]), [LogSource::Newest("a".into())]);
+    assert_eq!(sources(&["logs", "--previous", "a"]), [LogSource::Previous("a".into())]);
+    assert!(sources(&["logs", "--all"]).is_empty());
+}
+
+#[test]
+fn what_is_no_log_is_refused() {
     for words in [
         &["logs"][..],
-        &["logs", "a", "--daemon"],
+        &["logs", "-f"],
+        &["logs", "a", "b", "--wait"],
+        &["logs", "--daemon", "--wait"],
+        &["logs", "--all", "--previous"],
+        &["logs", "a", "--since", "soon"],
+        &["logs", "a", "-g", "("],
+        &["status", "-o", "short"],
         &["logs", "--pid", "0"],
         &["logs", "99999999999999999999"],
         &["logs", "--run", "x"],

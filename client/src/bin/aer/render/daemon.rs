@@ -1,6 +1,6 @@
-//! Which daemon serves after another.
+//! Which daemon serves after another, and what it prints.
 
-use api::daemon::DescribeResponse;
+use api::daemon::{DescribeResponse, LogLevelResponse};
 use serde::Serialize;
 
 use super::harmless;
@@ -12,7 +12,29 @@ pub(crate) fn replaced(verb: &str, next: &DescribeResponse) -> String {
     format!("{verb}: daemon {daemon_starts}, process {daemon_pid}, version {version}\n")
 }
 
+/// What the daemon prints.
+pub(crate) fn log_level(told: &LogLevelResponse) -> String {
+    let filter = harmless(&told.filter);
+    match told.before.as_str() {
+        "" => format!("{filter}\n"),
+        before => format!("{filter}, before {}\n", harmless(before)),
+    }
+}
+
 /// The same for programs.
+#[derive(Serialize)]
+pub(crate) struct LogLevel {
+    filter: String,
+    before: String,
+}
+
+impl From<&LogLevelResponse> for LogLevel {
+    fn from(told: &LogLevelResponse) -> Self {
+        Self { filter: told.filter.clone(), before: told.before.clone() }
+    }
+}
+
+/// Which daemon it is, for programs.
 #[derive(Serialize)]
 pub(crate) struct Daemon {
     version: String,

@@ -124,6 +124,7 @@ struct Origin {
 /// A piece of a log.
 #[derive(Serialize)]
 pub(crate) struct Chunk {
+    name: String,
     run_id: String,
     channel: String,
     timestamp: i64,
@@ -273,6 +274,7 @@ impl From<&runtime::Origin> for Origin {
 impl From<&observe::LogChunk> for Chunk {
     fn from(chunk: &observe::LogChunk) -> Self {
         Self {
+            name: chunk.name.clone(),
             run_id: chunk.run_id.clone(),
             channel: word("CHANNEL_", chunk.channel, |number| {
                 let channel = observe::LogChannelType::try_from(number).ok();

@@ -2,13 +2,15 @@
 //!
 //! Answers go to standard output; what goes wrong goes to standard error, one line each. Text that a daemon
 //! or a user wrote is made harmless first: it can neither break the line nor command the terminal. What
-//! programs have printed is the exception: it passes through unchanged.
+//! programs have printed passes through unchanged, but for the lines of logs that are shown to people.
 
 mod daemon;
 mod inspected;
 mod json;
+mod lines;
 mod listing;
 mod outputs;
+mod readable;
 mod repair;
 mod table;
 mod terminal;
@@ -26,12 +28,13 @@ use api::runtime::WatchGap;
 use serde::Serialize;
 
 pub(crate) use self::{
-    daemon::{Daemon, replaced},
+    daemon::{Daemon, LogLevel, log_level, replaced},
     inspected::{change, inspected},
     json::{
         Chunk, Executed, ExitLine, ExportLine, GapLine, Imported, Inspected, Listed, Registration,
         Repaired, Status, WatchLine,
     },
+    lines::{Cutter, Line, Look},
     listing::UnitTable,
     outputs::Outputs,
     repair::{imported, repaired},

@@ -77,10 +77,11 @@ fn a_piece_of_a_log_is_text_and_bytes_where_it_must() {
         channel: observe::LogChannelType::ChannelStderr.into(),
         timestamp: 5,
         data: data.to_vec().into(),
+        name: "web".into(),
     };
     assert_eq!(
         value(Chunk::from(&chunk("ä\n".as_bytes()))),
-        json!({"run_id": "r", "channel": "stderr", "timestamp": 5, "data": "ä\n"})
+        json!({"name": "web", "run_id": "r", "channel": "stderr", "timestamp": 5, "data": "ä\n"})
     );
     let broken = value(Chunk::from(&chunk(b"a\xff")));
     assert_eq!(broken["data"], json!("a\u{fffd}"));

@@ -1,0 +1,302 @@
+//! Lines of logs: cut from pieces, with names, in colours, and without anything that a terminal obeys.
+//!
+//! What passes through unchanged is the output of one source where it goes to no terminal, and whatever is asked for as `cat`.
+//! Everything else is shown line by line. Of what a terminal obeys only colours are left, and they end with the line.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    env,
+    io::{self, IsTerminal},
+};
+
+use api::observe::{LogChannelType, LogChunk};
+
+use super::{harmless, readable::readable};
+use crate::arguments::Form;
+
+/// Bytes of a line before it is shown in pieces.
+const LONGEST: usize = 64 << 10;
+/// Unfinished lines that are kept back.
+const MOST: usize = 1024;
+/// Characters of a run's id that are shown.
+const RUN: usize = 8;
+/// What names are shown in: they are told apart on a dark and on a bright ground.
+const COLOURS: [u8; 10] = [31, 32, 33, 34, 35, 36, 91, 92, 94, 95];
+const PLAIN: &str = "\x1b[0m";
+
+/// A line, as a piece that has nothing else.
+pub(crate) struct Line(pub(crate) LogChunk);
+
+impl Line {
+    /// What it says.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.0.data.strip_suffix(b"\n").unwrap_or(&self.0.data)
+    }
+}
+
+/// Cuts pieces into lines, each run's and output's for itself.
+#[derive(Default)]
+pub(crate) struct Cutter {
+    unfinished: BTreeMap<(String, i32), LogChunk>,
+}
+
+impl Cutter {
+    /// The lines that this piece completes.
+    pub(crate) fn push(&mut self, chunk: &LogChunk) -> Vec<Line> {
+        let whose = (chunk.run_id.clone(), chunk.channel);
+        let mut lines = Vec::new();
+        let before = self.unfinished.remove(&whose);
+        let time = before.as_ref().map_or(chunk.timestamp, |before| before.timestamp);
+        let mut open = before.map_or_else(Vec::new, |before| before.data.into());
+        let line = |timestamp, data: Vec<u8>| LogChunk {
+            run_id: chunk.run_id.clone(),
+            channel: chunk.channel,
+            timestamp,
+            data: data.into(),
+            name: chunk.name.clone(),
+        };
+        let mut timestamp = time;
+        for part in chunk.data.split_inclusive(|byte| *byte == b'\n') {
+            open.extend_from_slice(part);
+            if part.ends_with(b"\n") || open.len() >= LONGEST {
+                lines.push(Line(line(timestamp, std::mem::take(&mut open))));
+                timestamp = chunk.timestamp;
+            }
+        }
+        if !open.is_empty() {
+            if self.unfinished.len() >= MOST {
+                lines.extend(self.rest());
+            }
+            self.unfinished.insert(whose, line(timestamp, open));
+        }
+        lines
+    }
+
+    /// What a run has not finished, and will not.
+    pub(crate) fn rest_of(&mut self, run_id: &str) -> Vec<Line> {
+        let all = std::mem::take(&mut self.unfinished);
+        let (ended, others) = all.into_iter().partition(|((run, _), _)| run == run_id);
+        self.unfinished = others;
+        let ended: BTreeMap<_, _> = ended;
+        ended.into_values().map(Line).collect()
+    }
+
+    /// What nobody has finished.
+    pub(crate) fn rest(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.unfinished).into_values().map(Line).collect()
+    }
+}
+
+/// How lines are shown.
+pub(crate) struct Look {
+    form: Form,
+    names: bool,
+    colours: bool,
+    /// Of standard output and of standard error, whether they go to a terminal.
+    terminals: [bool; 2],
+}
+
+impl Look {
+    /// In this form, with names where there are several sources.
+    pub(crate) fn new(form: Form, several: bool) -> Self {
+        let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
+        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colours = io::stdout().is_terminal() && !refused;
+        Self { form, names: several, colours, terminals }
+    }
+
+    /// Whether pieces of this output pass through as they are.
+    pub(crate) fn is_unchanged(&self, channel: LogChannelType) -> bool {
+        !self.names && self.is_raw(channel)
+    }
+
+    fn is_raw(&self, channel: LogChannelType) -> bool {
+        let [stdout, stderr] = self.terminals;
+        let terminal = match channel {
+            LogChannelType::ChannelStdout => stdout,
+            LogChannelType::ChannelStderr => stderr,
+        };
+        match self.form {
+            Form::Cat => true,
+            Form::Table => !self.names && !terminal,
+            Form::Json | Form::Short | Form::Precise => false,
+        }
+    }
+
+    /// A line as it is shown.
+    pub(crate) fn line(&self, line: &Line) -> Vec<u8> {
+        let channel = line.0.channel();
+        if self.is_raw(channel) {
+            return line.0.data.to_vec();
+        }
+        let text = String::from_utf8_lossy(line.text());
+        let text = readable(&text).map_or(text, Cow::Owned);
+        let text = if self.colours { with_colours(&text) } else { harmless(&text) };
+        let mut shown = match (self.form, self.names) {
+            (Form::Precise, _) => self.precise(line, channel),
+            (Form::Table | Form::Short | Form::Cat | Form::Json, true) => {
+                format!("{} ", self.name(&line.0.name))
+            }
+            (Form::Table | Form::Short | Form::Cat | Form::Json, false) => String::new(),
+        };
+        shown.push_str(&text);
+        shown.push('\n');
+        shown.into_bytes()
+    }
+
+    fn precise(&self, line: &Line, channel: LogChannelType) -> String {
+        let stream = match channel {
+            LogChannelType::ChannelStdout => "stdout",
+            LogChannelType::ChannelStderr => "stderr",
+        };
+        let run = line.0.run_id.get(..RUN).unwrap_or(&line.0.run_id);
+        let nanoseconds = u64::try_from(line.0.timestamp).unwrap_or(0);
+        let moment = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(nanoseconds);
+        let time = humantime::format_rfc3339_nanos(moment);
+        format!("{time} {} [{}] {stream}: ", self.name(&line.0.name), harmless(run))
+    }
+
+    /// A name in its colour.
+    fn name(&self, name: &str) -> String {
+        let shown = harmless(name);
+        if self.colours { format!("\x1b[{}m{shown}{PLAIN}", colour(name)) } else { shown }
+    }
+}
+
+/// The same for a name wherever and whenever it is shown (FNV-1a).
+fn colour(name: &str) -> u8 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let colours = u64::try_from(COLOURS.len()).unwrap_or(1);
+    let number = usize::try_from(hash % colours).unwrap_or(0);
+    COLOURS.get(number).copied().unwrap_or(39)
+}
+
+/// The text on one line, and of what a terminal obeys only colours, which end with it.
+fn with_colours(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut coloured = false;
+    let mut rest = text;
+    while let Some(at) = rest.find(char::is_control) {
+        let Some((before, sequence)) = rest.split_at_checked(at) else { break };
+        shown.push_str(before);
+        let length = colours_length(sequence);
+        coloured |= length > 0;
+        let taken =
+            if length > 0 { length } else { sequence.chars().next().map_or(0, char::len_utf8) };
+        let Some((sequence, after)) = sequence.split_at_checked(taken) else { break };
+        if length > 0 {
+            shown.push_str(sequence)
+        } else {
+            shown.push_str(&harmless(sequence))
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    if coloured {
+        shown.push_str(PLAIN);
+    }
+    shown
+}
+
+/// How long the sequence is that sets colours (ECMA-48, SGR) and with which this text begins; 0 if there is none.
+fn colours_length(text: &str) -> usize {
+    let Some(parameters) = text.strip_prefix("\x1b[") else { return 0 };
+    let length = parameters
+        .bytes()
+        .take(32)
+        .take_while(|byte| byte.is_ascii_digit() || matches!(byte, b';' | b':'))
+        .count();
+    if parameters.as_bytes().get(length) == Some(&b'm') { length + 3 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chunk(run: &str, data: &[u8]) -> LogChunk {
+        LogChunk {
+            run_id: run.into(),
+            name: "web".into(),
+            data: data.to_vec().into(),
+            timestamp: 1_500_000_000,
+            ..LogChunk::default()
+        }
+    }
+
+    fn look(form: Form, names: bool, colours: bool) -> Look {
+        Look { form, names, colours, terminals: [colours; 2] }
+    }
+
+    fn shown(look: &Look, text: &[u8]) -> String {
+        String::from_utf8(look.line(&Line(chunk("0123456789", text)))).unwrap()
+    }
+
+    #[test]
+    fn lines_are_shown_in_the_form_that_is_asked_for() {
+        assert_eq!(shown(&look(Form::Table, true, false), b"x\n"), "web x\n");
+        assert_eq!(shown(&look(Form::Short, false, false), b"x\x1b[2J"), "x\\u{1b}[2J\n");
+        let precise = "1970-01-01T00:00:01.500000000Z web [01234567] stdout: x\n";
+        assert_eq!(shown(&look(Form::Precise, false, false), b"x\n"), precise);
+        let red = shown(&look(Form::Short, true, true), b"\x1b[31mx\x1b[2J\n");
+        assert!(red.ends_with(" \x1b[31mx\\u{1b}[2J\x1b[0m\n"), "{red:?}");
+        assert_eq!(look(Form::Cat, true, false).line(&Line(chunk("r", b"\x1b\xff"))), b"\x1b\xff");
+    }
+
+    #[test]
+    fn what_goes_to_no_terminal_passes_through() {
+        let out = LogChannelType::ChannelStdout;
+        assert!(look(Form::Table, false, false).is_unchanged(out));
+        assert!(!look(Form::Table, false, true).is_unchanged(out));
+        assert!(!look(Form::Table, true, false).is_unchanged(out));
+        assert!(look(Form::Cat, false, true).is_unchanged(out));
+        assert!(!look(Form::Cat, true, true).is_unchanged(out));
+    }
+
+    #[test]
+    fn colours_are_stable() {
+        assert_eq!(colour("web"), colour("web"));
+        let different: std::collections::BTreeSet<u8> =
+            (0..100).map(|number| colour(&format!("u{number}"))).collect();
+        assert!(different.len() > 5);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_terminal_obeys_but_colours(text in "[\u{0}-\u{9f}m\\[;0-9]{0,60}") {
+            let shown = with_colours(&text);
+            let mut rest = shown.as_str();
+            while let Some(at) = rest.find(char::is_control) {
+                let length = colours_length(&rest[at..]);
+                prop_assert!(length > 0, "{shown:?}");
+                rest = &rest[at + length..];
+            }
+        }
+
+        #[test]
+        fn however_it_is_cut_each_byte_comes_once(
+            pieces in proptest::collection::vec(("[ab]", "[x\n]{0,9}"), 0..20)
+        ) {
+            let mut cutter = Cutter::default();
+            let mut lines = Vec::new();
+            for (run, piece) in &pieces {
+                lines.extend(cutter.push(&chunk(run, piece.as_bytes())));
+            }
+            for line in &lines {
+                prop_assert_eq!(line.0.data.iter().filter(|byte| **byte == b'\n').count(), 1);
+            }
+            lines.extend(cutter.rest_of("a"));
+            lines.extend(cutter.rest());
+            for wanted in ["a", "b"] {
+                let all: String = pieces.iter().filter(|(run, _)| run == wanted).map(|(_, piece)| piece.as_str()).collect();
+                let told: Vec<u8> =
+                    lines.iter().filter(|line| line.0.run_id == wanted).flat_map(|line| line.0.data.clone()).collect();
+                prop_assert_eq!(told, all.into_bytes());
+            }
+        }
+    }
+}
