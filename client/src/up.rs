@@ -114,7 +114,7 @@ impl Client {
         });
         let answer = self.runtime().restart(self.request(RestartRequest { what })).await;
         let RestartResponse { meta, run_id, pid } = self.answer(&order.attempt, answer)?;
-        Ok(StartResponse { meta, run_id, pid })
+        Ok(StartResponse { meta, run_id, pid, was_up: false })
     }
 
     async fn outcome(&self, order: &Order, begun: i64) -> Result<Outcome, ClientError> {
@@ -142,7 +142,11 @@ fn outcome(order: &Order, begun: i64, unit: UnitView) -> Outcome {
         (UnitState::Inactive | UnitState::Failed, Some(exit)) => {
             if unit.result() == UnitResult::Success {
                 let run_id = exit.run_id.clone();
-                return Outcome::Over(Ok(StartResponse { meta: unit.meta, run_id, pid: 0 }));
+                return Outcome::Over(Ok(StartResponse {
+                    meta: unit.meta,
+                    run_id,
+                    ..StartResponse::default()
+                }));
             }
             refused(Code::FailedPrecondition, unit.failure)
         }
@@ -163,7 +167,7 @@ fn outcome(order: &Order, begun: i64, unit: UnitView) -> Outcome {
 }
 
 fn restarted(up: StartResponse) -> RestartResponse {
-    let StartResponse { meta, run_id, pid } = up;
+    let StartResponse { meta, run_id, pid, was_up: _ } = up;
     RestartResponse { meta, run_id, pid }
 }
 

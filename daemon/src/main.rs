@@ -18,6 +18,7 @@ mod doors;
 mod environment;
 mod faults;
 mod handover;
+mod keeper_instance;
 mod keeper_life;
 mod ledger;
 mod news;

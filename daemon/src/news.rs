@@ -1,7 +1,7 @@
 //! What the other threads have for the thread of the doors, which is the main one: it alone speaks for all of the daemon to
 //! the keeper, and ends the process.
 //!
-//! A thread that panics does not live on unnoticed: [`watch_for_panics`] has those told on which the daemon depends, and it
+//! A thread that panics does not live on unnoticed: [`begin`] has those told on which the daemon depends, and it
 //! then ends, with the reason told. What a call's task panics with is that call's alone.
 
 use std::{
@@ -39,9 +39,10 @@ pub(crate) enum News {
 #[derive(Clone, Debug)]
 pub(crate) struct Herald(mpsc::Sender<News>);
 
-/// Both ends.
-pub(crate) fn channel() -> (Herald, mpsc::Receiver<News>) {
+/// Both ends; from now on panics of vital threads are told, too.
+pub(crate) fn begin() -> (Herald, mpsc::Receiver<News>) {
     let (sender, receiver) = mpsc::channel(DEPTH);
+    watch_for_panics(Herald(sender.clone()));
     (Herald(sender), receiver)
 }
 
@@ -57,7 +58,7 @@ static HERALD: OnceLock<Herald> = OnceLock::new();
 
 /// Has panics of vital threads told. Whatever locks the panicking thread has, it still has them here: so nothing is
 /// logged by `tracing`, which could want one of them, and the usual hook writes to standard error.
-pub(crate) fn watch_for_panics(herald: Herald) {
+fn watch_for_panics(herald: Herald) {
     HERALD.get_or_init(|| herald.clone());
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -34,13 +34,14 @@ use crate::{
     doors::{self, Identity},
     environment::Environment,
     handover::{self, Handover, InheritedRun},
+    keeper_instance::KeeperInstance,
     keeper_life::KeeperLife,
     ledger::{self, Opened},
     news::{self, Herald},
     notify::{self, NotifySocket},
     processes::Descendants,
     runfile,
-    scheduling::{Location, Schedule, boot::Boot, keeper_instance::KeeperInstance},
+    scheduling::{Location, Schedule, boot::Boot},
     serving::{self, Ended, Served},
     spawning::{self, Jobs, Shared},
     succession::Succession,
@@ -61,7 +62,7 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Descriptors of one run in the daemon: two pipes, two files of its log, its cgroup's events, its main process, and
 /// those of a call that follows it.
 const DESCRIPTORS_PER_RUN: u64 = 9;
-/// Descriptors that runs may not use up: the loop's own, connections, log reading.
+/// Descriptors that neither runs nor connections may use up: the loop's own, log reading.
 const RESERVED_DESCRIPTORS: u64 = 512;
 /// How long it may take to remove what is left of the last runs; the keeper removes cgroups of version 2 only.
 const LAST_REMOVALS: Duration = Duration::from_secs(2);
@@ -126,10 +127,8 @@ pub(crate) fn serve() -> Result<(), BeginError> {
 }
 
 fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<(), BeginError> {
-    let (herald, news) = news::channel();
-    news::watch_for_panics(herald.clone());
-    let bound = handover.configuration.answer_timeout;
-    let (inbox, receiver) = supervisor::inbox(bound).map_err(when("making the queue"))?;
+    let (herald, news) = news::begin();
+    let (inbox, receiver) = queue(&handover)?;
     // Before anything that may take its time: a keeper may be killed at any moment.
     let estate = estate(&handover, signals)?;
     let (logs, instance, audit) = begin_log(&handover, &inbox)?;
@@ -138,10 +137,10 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
     let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
-    let opened = ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))?;
     let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
         .with(method, &tracking);
-    let Opened { ledger, kept, series, taken_over, after_kill } = opened;
+    let Opened { ledger, kept, series, taken_over, after_kill } =
+        ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))?;
     let of_killed = kept.runs.iter().filter(|_| after_kill).map(|run| run.identity.run).collect();
     let door = doors::Core {
         inbox,
@@ -156,6 +155,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         ledger_fails: ledger.fails(),
         succession: Arc::new(succession),
         keeper: Arc::clone(&estate.life),
+        metrics: configuration.metrics.clone().map(doors::metrics::Metrics::at),
     };
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
     let notify = notify_socket((&shared.notify_socket, handover.notify), serving)?;
@@ -183,11 +183,17 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     spawning::start(&shared, &jobs, (spawners, serving))
         .map_err(when("starting a spawner thread"))?;
     let (supervisor, logs) = (start_supervisor(supervisor)?, door.logs.clone());
-    let served = Served { listener: handover.listener, door, boot, news };
+    let connections = configuration.connections_of(open_files.1);
+    let served = Served { listener: handover.listener, connections, door, boot, news };
     // Where something has failed, what is under way is the next daemon's, as after any death.
     let ended = serving::serve(served, serving, &all_ended, supervisor)?;
     drain(ended, (&jobs, &logs, &configuration.runtime_dir), serving);
     Ok(())
+}
+
+/// The queue in front of the supervisor, and its ends.
+fn queue(handover: &Handover) -> Result<(Inbox, supervisor::Receiver), BeginError> {
+    supervisor::inbox(handover.configuration.answer_timeout).map_err(when("making the queue"))
 }
 
 /// What was under way is done, and the keeper knows why we end.
@@ -391,7 +397,9 @@ fn open_schedule(configuration: &Configuration) -> Result<Schedule, BeginError> 
 }
 
 fn limits(configuration: &Configuration, hard_limit: u64) -> Limits {
-    let runs = hard_limit.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_RUN;
+    let connections = u64::try_from(configuration.connections_of(hard_limit)).unwrap_or(u64::MAX);
+    let reserved = RESERVED_DESCRIPTORS.saturating_add(connections);
+    let runs = hard_limit.saturating_sub(reserved) / DESCRIPTORS_PER_RUN;
     Limits {
         leftover_timeout: LEFTOVER_TIMEOUT,
         stop_timeout: RUN_STOP_TIMEOUT.min(configuration.stop_timeout),

@@ -25,6 +25,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// What is served, and what begins as soon as it is.
 pub(crate) struct Served {
     pub(crate) listener: std::os::unix::net::UnixListener,
+    /// How many may be connected at a time.
+    pub(crate) connections: usize,
     pub(crate) door: doors::Core,
     pub(crate) boot: Boot,
     /// What the other threads say.
@@ -71,9 +73,9 @@ pub(crate) fn serve(
     });
     let outcome = runtime.block_on(async {
         let (closing, closed) = tokio::sync::watch::channel(false);
-        let Served { listener, door, boot, mut news } = served;
+        let Served { listener, connections, door, boot, mut news } = served;
         let (inbox, life) = (door.inbox.clone(), Arc::clone(&door.keeper));
-        let open = Connections::default();
+        let open = Connections::at_most(connections);
         let server = doors::grpc::serve(listener, door.clone(), closed, open.clone())
             .map_err(when("serving gRPC"))?;
         let server = tokio::spawn(server);
@@ -82,6 +84,7 @@ pub(crate) fn serve(
         // Only now, so that it does not compete with the way here: what programs print waits in their pipes.
         door.logs.resume();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+        doors::metrics::serve(&door);
         let succession = Arc::clone(&door.succession);
         tokio::spawn(boot::boot(door, boot));
         tokio::select! {

@@ -1,6 +1,6 @@
 //! What /proc says: the harness trusts it more than any answer of the daemon.
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 
 /// A line of /proc/PID/status, without its key.
 #[must_use]
@@ -106,6 +106,14 @@ pub fn pss_kib(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// For how long its first thread has been on a processor.
+#[must_use]
+pub fn first_threads_time(pid: i32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).unwrap_or_default();
+    let nanoseconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 /// How often any of its threads has left or been taken off a processor: once at least per wake-up.

@@ -72,14 +72,14 @@ fn json(output: &std::process::Output) -> serde_json::Value {
 
 #[test]
 fn start_names_units_and_says_why() {
-    let started = StartResponse { meta: meta("a"), run_id: RUN.into(), pid: 71 };
+    let started = StartResponse { meta: meta("a"), run_id: RUN.into(), pid: 71, was_up: false };
     let peer = peer(Units { started, ..Units::default() });
     let output = run(&peer, &["start", "a", "--reason", "why"]);
     assert_eq!((status(&output), text(&output.stdout)), (0, "started a (pid 71)\n"));
     assert_eq!(called(&peer), (start_of("a"), Some("why".into())));
     let output = run(&peer, &["-o", "json", "start", "a"]);
     let wanted = serde_json::json!({
-        "meta": {"name": "a", "message": ""}, "run_id": RUN, "pid": 71,
+        "meta": {"name": "a", "message": ""}, "run_id": RUN, "pid": 71, "was_up": false,
     });
     assert_eq!((status(&output), json(&output)), (0, wanted));
 }

@@ -47,7 +47,7 @@ pub(crate) fn lock_folders(settings: &Settings) -> Result<Locks, Failure> {
     folder(&settings.runtime_dir.join("runs"), 0o700)?;
     folder(&settings.runtime_dir.join(OVERFLOW), 0o700)?;
     if let Some(parent) = settings.socket.parent() {
-        folder(parent, 0o755)?;
+        shared_folder(parent)?;
     }
     Ok([state, runtime])
 }
@@ -100,22 +100,63 @@ impl Place {
     }
 }
 
-/// Makes a folder that is ours. One that is there stays as it is, but a stranger's folder could be
-/// exchanged behind our back, so it is refused.
+/// Makes a folder that is ours. One that is there stays as it is, but what a stranger could exchange behind our back is
+/// refused: his folder, his symbolic link, what others may write, and what lies where everybody may.
 fn folder(path: &Path, mode: u32) -> Result<(), Failure> {
     let attempt = || -> io::Result<()> {
-        if !path.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o755).create(path)?;
-            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        owned(path, mode)?;
+        if fs::metadata(path)?.mode() & 0o022 != 0 {
+            let shown = path.display();
+            return Err(io::Error::other(format!(
+                "others than its owner may write it; chmod go-w {shown}, or choose another"
+            )));
         }
-        let owner = fs::metadata(path)?.uid();
-        if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-            return Err(io::Error::other(format!("it belongs to the user {owner}")));
-        }
-        Ok(())
+        guarded(path)
     };
-    attempt()
-        .map_err(|why| Failure::Untold(format!("cannot use the folder {}: {why}", path.display())))
+    attempt().map_err(|why| cannot_use(path, &why))
+}
+
+/// The same of a folder that is not for us alone: where anybody may write it, nobody may remove what is another's.
+fn shared_folder(path: &Path) -> Result<(), Failure> {
+    let attempt = || owned(path, 0o755).and_then(|()| guarded(path));
+    attempt().map_err(|why| cannot_use(path, &why))
+}
+
+fn cannot_use(path: &Path, why: &io::Error) -> Failure {
+    Failure::Untold(format!("cannot use the folder {}: {why}", path.display()))
+}
+
+/// Makes a folder where there is none, and sees that it, and the link that leads to it, belong to root or to us.
+fn owned(path: &Path, mode: u32) -> io::Result<()> {
+    if !path.is_dir() {
+        DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
+    let us = nix::unistd::geteuid().as_raw();
+    for at in [fs::symlink_metadata(path)?, fs::metadata(path)?] {
+        let owner = at.uid();
+        if owner != 0 && owner != us {
+            return Err(io::Error::other(format!(
+                "it belongs to the user {owner}, who could exchange it; give it to the user {us}, or choose another"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Sees that nothing on the way there can be exchanged by everybody.
+fn guarded(path: &Path) -> io::Result<()> {
+    let real = fs::canonicalize(path)?;
+    for above in path.ancestors().chain(real.ancestors()) {
+        let mode = fs::metadata(above)?.mode();
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            let above = above.display();
+            return Err(io::Error::other(format!(
+                "everybody may exchange what is in {above}; chmod o-w {above}, or choose another"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn lock((dir, name): (&Path, &str), what: &str, option: &str) -> Result<Flock<File>, Failure> {

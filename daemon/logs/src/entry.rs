@@ -67,6 +67,8 @@ pub enum GapReason {
     Dropped,
     /// The index does not say whose these bytes are.
     Damaged,
+    /// The outputs were closed, since everybody who held them was killed: what is printed from here on is lost.
+    Closed,
     /// The segments that held it are gone or were cut short. Never written: readers find out.
     Removed,
     /// The position that was asked for lies beyond the end; reading goes on at the end. Never written.
@@ -242,6 +244,7 @@ fn encode_reason(reason: GapReason) -> u8 {
         GapReason::Damaged => 3,
         GapReason::Removed => 4,
         GapReason::BeyondEnd => 5,
+        GapReason::Closed => 6,
     }
 }
 
@@ -252,6 +255,7 @@ fn decode_reason(byte: u8) -> Option<GapReason> {
         3 => Some(GapReason::Damaged),
         4 => Some(GapReason::Removed),
         5 => Some(GapReason::BeyondEnd),
+        6 => Some(GapReason::Closed),
         _ => None,
     }
 }
@@ -274,7 +278,8 @@ mod tests {
         let reason = prop_oneof![
             Just(GapReason::NotWritten),
             Just(GapReason::Dropped),
-            Just(GapReason::Damaged)
+            Just(GapReason::Damaged),
+            Just(GapReason::Closed)
         ];
         let kind = prop_oneof![
             any::<i32>().prop_map(|pid| Kind::Start { pid }),

@@ -103,6 +103,10 @@ pub(crate) enum Command {
         pid: i32,
         time: u64,
     },
+    Closed {
+        run: RunId,
+        time: u64,
+    },
     Finish {
         run: RunId,
         end: End,
@@ -401,6 +405,16 @@ impl Queue {
         reservation.started = true;
         // The writer is left asleep, as by `attach`: what it has to write next comes after this.
         waiting.batch.commands.push_back(Command::Started { run, pid, time });
+        Ok(())
+    }
+
+    /// What a run prints from now on is lost.
+    pub(crate) fn outputs_closed(&self, run: RunId, time: u64) -> Result<(), NotAttached> {
+        let mut waiting = self.lock();
+        if waiting.runs.get(&run).is_none_or(|reservation| reservation.finished) {
+            return Err(NotAttached { run });
+        }
+        waiting.batch.commands.push_back(Command::Closed { run, time });
         Ok(())
     }
 

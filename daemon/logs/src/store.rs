@@ -253,6 +253,15 @@ impl LogStore {
         Ok(())
     }
 
+    /// The outputs of a run were closed at its other end, since everybody who held them was killed; its log says so. Never
+    /// waits, and wakes nobody.
+    ///
+    /// # Errors
+    /// If the run is not attached or is finished.
+    pub fn closed(&self, run: RunId, time: u64) -> Result<(), NotAttached> {
+        self.shared().queue.outputs_closed(run, time)
+    }
+
     /// The run is over and its cgroup empty. What its pipes hold is moved, the end is written, and `on_finished` is
     /// called. A run that could not be made is finished too, with [`Cause::Failed`](crate::Cause::Failed). Never waits.
     ///

@@ -125,6 +125,7 @@ impl Writer {
                     self.attach(run, log, pipes, resumed);
                 }
                 Command::Started { run, pid, time } => self.started(run, pid, time),
+                Command::Closed { run, time } => self.outputs_closed(run, time),
                 Command::Finish { run, end, told } => self.finish(run, end, told),
                 Command::Close { log } => self.log(&log).close_segment(),
                 Command::Discard { log } => self.discard(&log),
@@ -232,6 +233,13 @@ impl Writer {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let Some(log) = self.logs.get_mut(&run.log) else { return };
         run.start(pid, time, log, &self.shared.recent);
+    }
+
+    fn outputs_closed(&mut self, id: RunId, time: u64) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let Some(log) = self.logs.get_mut(&run.log) else { return };
+        let reason = GapReason::Closed;
+        log.mark(id, time, Kind::Gap { stream: None, bytes: 0, entries: 0, reason });
     }
 
     fn finish(&mut self, id: RunId, end: End, told: bool) {

@@ -1,6 +1,11 @@
 //! The command line of `auraed`.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -27,11 +32,25 @@ pub(crate) struct Arguments {
     pub(crate) log: Option<String>,
 }
 
-/// Parses; where clap has said something instead (help, version, an error), its exit status.
+/// Parses; where something was said instead (help, version, one line of what is wrong), the exit status.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCode> {
     let name = OsString::from("auraed");
     Arguments::try_parse_from(std::iter::once(name).chain(arguments)).map_err(|said| {
-        drop(said.print());
+        if said.use_stderr() {
+            drop(writeln!(io::stderr().lock(), "auraed: {}; see auraed --help", sentence(&said)));
+        } else {
+            drop(said.print());
+        }
         ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2))
     })
+}
+
+/// What is wrong, of what clap says on several lines.
+fn sentence(said: &clap::Error) -> String {
+    let text = said.to_string();
+    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    let sentence = lines.collect::<Vec<_>>().join(" ");
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
+    // The words that somebody gave are in it.
+    sentence.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

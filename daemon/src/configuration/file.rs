@@ -12,7 +12,7 @@ use std::{
 use nix::unistd::{Group, geteuid, gethostname};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Configuration, ConfigurationError, arguments::Arguments, logs::Logs};
+use super::{Configuration, ConfigurationError, MetricsListen, arguments::Arguments, logs::Logs};
 
 /// The bound of an orderly end, and of a start: systemd's DefaultTimeoutStopSec= and -StartSec=.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(90);
@@ -55,6 +55,8 @@ pub(crate) enum TrackingMode {
 struct File {
     system: System,
     daemon: Daemon,
+    api: Api,
+    metrics: Metrics,
     spawn: Spawn,
     cgroup: Cgroup,
     logs: Logs,
@@ -88,6 +90,20 @@ struct Daemon {
     longest_restart_delay: Option<Duration>,
     #[serde(deserialize_with = "patience")]
     answer_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Api {
+    #[serde(deserialize_with = "connections")]
+    connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Metrics {
+    #[serde(deserialize_with = "listen")]
+    listen: Option<MetricsListen>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,6 +166,21 @@ fn patience<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::E
         )));
     }
     Ok(span)
+}
+
+fn listen<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MetricsListen>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// So few that root has places of its own, and no more than any process has descriptors.
+fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    let count = usize::deserialize(from)?;
+    if !(8..=1 << 20).contains(&count) {
+        let why = format!("{count} is no number of connections: 8 to {} are", 1 << 20);
+        return Err(D::Error::custom(why));
+    }
+    Ok(Some(count))
 }
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
@@ -241,6 +272,8 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
             .longest_restart_delay
             .unwrap_or(DEFAULT_LONGEST_RESTART_DELAY),
         answer_timeout: file.daemon.answer_timeout.unwrap_or(DEFAULT_ANSWER_TIMEOUT),
+        connections: file.api.connections,
+        metrics: file.metrics.listen,
         spawn_method: file.spawn.method,
         tracking: file.cgroup.mode,
         logs: file.logs,
@@ -325,7 +358,7 @@ mod tests {
             "[system]\nnode = 'n'\nsocket = '/s'\ngroup = '0'\nstate_dir = '/a'\nruntime_dir = '/b'\n\
              [daemon]\nlog = 'debug'\nstop_timeout = '2m'\nstart_timeout = '1s'\n\
              longest_restart_delay = '3s'\nanswer_timeout = '4s'\n\
-             [spawn]\nmethod = 'clone3'\n[cgroup]\nmode = 'off'\nparent = 'x'\n\
+             [api]\nconnections = 8\n[metrics]\nlisten = '127.0.0.1:9464'\n[spawn]\nmethod = 'clone3'\n[cgroup]\nmode = 'off'\nparent = 'x'\n\
              [logs]\nmax_total = '1GiB'\n[logs.units.web]\nmax_age = '1h'\n",
         )
         .unwrap();
@@ -333,6 +366,7 @@ mod tests {
         assert_eq!(file.daemon.stop_timeout, Some(Duration::from_secs(120)));
         assert_eq!(file.daemon.longest_restart_delay, Some(Duration::from_secs(3)));
         assert_eq!(file.daemon.answer_timeout, Some(Duration::from_secs(4)));
+        assert_eq!(file.api.connections, Some(8));
         assert_eq!(file.spawn.method, Some(SpawnMethod::Clone3));
         assert_eq!(file.cgroup.mode, TrackingMode::Off);
         assert_ne!(file.logs, Logs::default());
@@ -350,6 +384,9 @@ mod tests {
             ("[daemon]\nstop_timeout = 'soon'\n", "line 2", "90s"),
             ("[daemon]\nstop_timeout = 5\n", "line 2", "string"),
             ("[daemon]\nanswer_timeout = '1ms'\n", "line 2", "1s"),
+            ("[api]\nconnections = 7\n", "line 2", "8"),
+            ("[metrics]\nlisten = '9464'\n", "line 2", "127.0.0.1:9464"),
+            ("[api]\nconnections = -1\n", "line 2", "integer"),
             ("\n[spawn]\nmethod = 'fork'\n", "line 3", "clone3"),
             ("[cgroup]\nparent = 'a/b'\n", "line 2", "'/'"),
             ("[system]\ngroup = 'no such group'\n", "line 2", "no such group"),
@@ -364,7 +401,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
+        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|api|metrics|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
             drop(parse(Path::new("x"), &text));
         }
     }

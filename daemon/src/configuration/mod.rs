@@ -7,6 +7,7 @@
 mod arguments;
 mod file;
 mod logs;
+mod metrics;
 
 use std::{
     ffi::OsString,
@@ -22,6 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use file::{SpawnMethod, TrackingMode};
 pub(crate) use logs::Logs;
+pub(crate) use metrics::MetricsListen;
+
+/// How many may be connected where nobody says otherwise: an eighth of the descriptors, and not fewer or more than these.
+const MOST_CONNECTIONS: (usize, usize) = (64, 1024);
 
 /// What the daemon goes by, complete. The keeper hands it to daemons of later releases, too: fields are only added, each
 /// with a default.
@@ -49,6 +54,13 @@ pub(crate) struct Configuration {
     /// what an older `configure` printed: an upgrade does not read the file again.
     #[serde(default = "file::answer_timeout")]
     pub(crate) answer_timeout: Duration,
+    /// How many may be connected to the API at a time; `None` is what descriptors suffice for. Younger than the format, as
+    /// above.
+    #[serde(default)]
+    pub(crate) connections: Option<usize>,
+    /// Where metrics are told; `None` is nowhere. Younger than the format, as above.
+    #[serde(default)]
+    pub(crate) metrics: Option<MetricsListen>,
     /// How processes are made; `None` is the best way that works.
     pub(crate) spawn_method: Option<SpawnMethod>,
     /// How runs are tracked.
@@ -101,6 +113,12 @@ impl Configuration {
     /// As the keeper handed it on.
     pub(crate) fn handed_on(bytes: &[u8]) -> Result<Self, ConfigurationError> {
         Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// How many may be connected where a process may have so many descriptors.
+    pub(crate) fn connections_of(&self, descriptors: u64) -> usize {
+        let usual = usize::try_from(descriptors / 8).unwrap_or(usize::MAX);
+        self.connections.unwrap_or_else(|| usual.clamp(MOST_CONNECTIONS.0, MOST_CONNECTIONS.1))
     }
 
     /// Both parts, as the keeper reads them (its `settings.rs`).

@@ -2,9 +2,13 @@
 //! and does nothing else.
 
 pub(crate) mod grpc;
+pub(crate) mod metrics;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -60,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) succession: Arc<Succession>,
     /// Whether our keeper lives.
     pub(crate) keeper: Arc<KeeperLife>,
+    /// What is told to Prometheus, where anything is.
+    pub(crate) metrics: Option<Arc<metrics::Metrics>>,
 }
 
 /// What Status says and does not change.
@@ -208,6 +214,22 @@ impl Core {
         };
         let Answer::Found(found) = answer else { return Err(Unanswered::OutOfTurn) };
         Ok(Some(found))
+    }
+
+    /// What is wrong, each in a sentence.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let keeper = self.keeper.problem().into_iter();
+        let ledger = self.ledger_fails.load(Ordering::Relaxed).then(|| {
+            "the ledger in the runtime folder cannot be written, or has little room left: nothing new is begun, and should \
+             this daemon die, the next one may not know what happened since; make room there"
+                .to_owned()
+        });
+        let logs = self.logs.problems().into_iter();
+        let logs =
+            logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
+        let metrics = self.metrics.as_ref().and_then(|metrics| metrics.problem());
+        let schedule = self.schedule.problems();
+        keeper.chain(ledger).chain(logs).chain(schedule).chain(metrics).collect()
     }
 
     /// How many runs are alive, and how many were made.

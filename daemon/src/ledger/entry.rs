@@ -91,12 +91,12 @@ impl Kind {
         }
     }
 
-    fn of(number: u32) -> Option<Self> {
+    pub(super) fn of(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 
     /// How many of it are kept: what the core remembers, and what watchers may ask for.
-    const fn most(self) -> usize {
+    pub(super) const fn most(self) -> usize {
         match self {
             Self::Ended | Self::EndedOfUnit => 512,
             Self::Change => 8192,
@@ -194,8 +194,8 @@ impl Contents {
     }
 
     /// Everything that counts, in order.
-    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
-        self.entries.into_values().map(|(_, entry)| entry)
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().map(|(_, entry)| entry)
     }
 }
 
@@ -225,8 +225,8 @@ mod tests {
         assert_eq!(contents.get(Kind::Run, &[2]), None);
         assert_eq!(contents.get(Kind::Unit, &[1]), None);
         contents.add(said(Kind::Gone, 1, 0));
-        let left: Vec<Entry> = contents.into_entries().collect();
-        assert_eq!(left, [said(Kind::Ended, 2, 6)]);
+        let left: Vec<&Entry> = contents.entries().collect();
+        assert_eq!(left, [&said(Kind::Ended, 2, 6)]);
     }
 
     #[test]

@@ -54,12 +54,29 @@ pub(super) fn contents(bytes: &[u8]) -> (Contents, Faults) {
     (contents, faults)
 }
 
-/// Writes what counts to a new file, and exchanges it for the old one; the file, and its length.
-pub(super) fn replace(folder: &Path, contents: Contents) -> io::Result<(File, u64)> {
+/// Writes what counts to a new file, and exchanges it for the old one; the file, and its length. Where it fails, the old one
+/// is as it was.
+pub(super) fn replace(folder: &Path, contents: &Contents) -> io::Result<(File, u64)> {
     let new = folder.join("ledger.new");
+    let written = write_anew(&new, contents)
+        .and_then(|written| fs::rename(&new, path(folder)).map(|()| written));
+    if written.is_err() {
+        // It takes room that there is too little of.
+        drop(fs::remove_file(&new));
+    }
+    written
+}
+
+/// Opens the file as it is, to be written on after its last whole step; the file, and its length.
+pub(super) fn go_on(folder: &Path, bytes: &[u8]) -> io::Result<(File, u64)> {
+    let file = File::options().read(true).write(true).open(path(folder))?;
+    Ok((file, u64::try_from(frame::scan(bytes).end).unwrap_or(u64::MAX)))
+}
+
+fn write_anew(new: &Path, contents: &Contents) -> io::Result<(File, u64)> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&new)?;
+    let mut file = options.open(new)?;
     let (mut length, mut entries, mut size) = (0_u64, Vec::new(), 0);
     let mut write = |entries: &mut Vec<Entry>| -> io::Result<()> {
         let step = Step { version: VERSION, entries: std::mem::take(entries) };
@@ -70,16 +87,15 @@ pub(super) fn replace(folder: &Path, contents: Contents) -> io::Result<(File, u6
         length = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
         file.write_all(&bytes)
     };
-    for entry in contents.into_entries() {
+    for entry in contents.entries() {
         size += entry.body.len();
-        entries.push(entry);
+        entries.push(entry.clone());
         if size > STEP {
             size = 0;
             write(&mut entries)?;
         }
     }
     write(&mut entries)?;
-    fs::rename(&new, path(folder))?;
     Ok((file, length))
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Scanned<'a> {
     pub(super) damaged: usize,
     /// Whether the last step was not written to its end, as by who was killed while he wrote it.
     pub(super) torn: bool,
+    /// Where the next step belongs: at the end, or where that torn one begins.
+    pub(super) end: usize,
 }
 
 /// Adds a step to what is to be written at this place of the file; false where it is too long.
@@ -55,6 +57,7 @@ pub(super) fn scan(bytes: &[u8]) -> Scanned<'_> {
             // What comes after it tells whether its length was the truth.
             Frame::Cut if !lost && next_whole(bytes, at).is_none() => {
                 found.torn = true;
+                found.end = at;
                 return found;
             }
             Frame::Cut | Frame::Damaged => {
@@ -64,6 +67,7 @@ pub(super) fn scan(bytes: &[u8]) -> Scanned<'_> {
         }
     }
     found.damaged += usize::from(lost);
+    found.end = bytes.len();
     found
 }
 

@@ -1,7 +1,7 @@
 //! How a daemon begins: with the ledger of the one before, if there is one and it is of the same keeper, or of one that
 //! was killed.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use api::runtime::Executable;
 use prost::Message;
@@ -14,11 +14,12 @@ use super::{
     Ledger,
     entry::{Contents, Entry, Kind},
     file::{self, Faults},
+    room::Room,
     run, unit, wire,
 };
 use crate::{
     definition::{self, Usual},
-    scheduling::keeper_instance::KeeperInstance,
+    keeper_instance::KeeperInstance,
 };
 
 /// What a daemon begins with.
@@ -84,17 +85,36 @@ pub(crate) fn open(
     let head = wire::Head { keeper_pid, keeper_began, series: series.clone(), machine, after_kill };
     contents.add(Entry::new(Kind::Head, Vec::new(), head.encode_to_vec()));
     keep_the_last_without_a_hole(&mut read.kept);
-    let (file, length) = file::replace(folder, contents)?;
-    let ledger = Ledger {
-        folder: folder.to_owned(),
-        file,
-        length,
-        base: length,
-        unwritten: Vec::new(),
-        fails: Arc::default(),
-        bytes: Vec::new(),
+    let ledger = match file::replace(folder, &contents) {
+        Ok((file, length)) => Ledger::on(folder, (file, length), Vec::new()),
+        // There is no room to write it anew. What is ours is gone on with as it is, after a new head, for which there is
+        // room ahead as a rule.
+        Err(why) if !bytes.is_empty() && !foreign && !faults.newer => {
+            tracing::error!(%why, "cannot write the ledger anew; going on with it as it is");
+            let head = contents.all(Kind::Head).cloned().collect();
+            Ledger::on(folder, file::go_on(folder, &bytes)?, head)
+        }
+        Err(why) => return Err(why),
     };
     Ok(Opened { ledger, kept: read.kept, series, taken_over, after_kill })
+}
+
+impl Ledger {
+    /// On a file that is so long, to which these entries are still to be added.
+    fn on(folder: &Path, (file, length): (fs::File, u64), unwritten: Vec<Entry>) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            file,
+            length,
+            base: length,
+            room: Room::of(length),
+            unwritten,
+            fails: Arc::default(),
+            // At once: it has no room ahead yet.
+            retry_at: Some(Duration::ZERO),
+            bytes: Vec::new(),
+        }
+    }
 }
 
 /// Whether the keeper whose ledger this is was killed, and its runs may be there still: one that ends in order removes it.

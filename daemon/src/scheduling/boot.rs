@@ -21,8 +21,7 @@ use schedule::Entry;
 use tokio::{sync::Semaphore, task::JoinSet};
 use units::{Answer, Name, Order, Origin, RunId};
 
-use super::keeper_instance::KeeperInstance;
-use crate::{definition, doors::Core};
+use crate::{definition, doors::Core, keeper_instance::KeeperInstance};
 
 /// Starts that are under way at a time; the supervisor's queue takes more, and clients want their turn.
 const AT_ONCE: usize = 64;

@@ -5,7 +5,6 @@
 //! the flush. A store that cannot be opened stops nobody: whoever asks is told why.
 
 pub(crate) mod boot;
-pub(crate) mod keeper_instance;
 mod thread;
 
 use std::{

@@ -13,12 +13,13 @@ use keeper::protocol::{MAIN, ToKeeper};
 use nix::unistd::Pid;
 use spawn::PidFd;
 use units::{
-    RunId,
+    Event, RunId,
     kept::{Fate, Identity},
 };
 
 use super::{Supervisor, adoption::Place};
 use crate::{
+    clock,
     processes::{self, Main},
     runfile::{Kept, Unreadable},
     spawning::log_of,
@@ -138,8 +139,16 @@ impl Supervisor {
         drop(place.spawner.send(&spawning, &process));
         place.spawner.tell(&spawned);
         super::deeds::hold_main(self, run, main);
+        // In its log and with its unit, where who looks for its lines will look.
+        self.logs.closed(run, u64::try_from(clock::now().wall).unwrap_or(0)).ok();
+        let why = OUTPUTS_LOST.to_owned();
+        self.events.push_back(Event::OutputsLost { run, why });
     }
 }
+
+/// What is said of a run that lives, and prints to nobody.
+const OUTPUTS_LOST: &str = "its outputs were closed when auraed and its daemon were killed: what it prints since is lost; \
+     restart it to have its lines again";
 
 /// Outputs that are at their end, for a run whose own are gone: its log goes on, and has its end.
 fn ended_outputs() -> Vec<(String, OwnedFd)> {

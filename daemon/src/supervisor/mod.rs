@@ -8,6 +8,7 @@ mod adoption;
 mod deeds;
 mod forsaken;
 mod inbox;
+mod keeping;
 mod looking;
 mod orphan;
 
@@ -33,7 +34,7 @@ use units::{
 };
 
 pub(crate) use adoption::{Adopted, Found};
-pub(crate) use inbox::{Busy, Caller, Inbox, Message};
+pub(crate) use inbox::{Busy, Caller, Inbox, Message, Receiver};
 pub(crate) use orphan::{Estate, take_signals_over};
 
 use crate::{
@@ -123,7 +124,7 @@ pub(crate) struct Supervisor {
     callers: Callers,
     tracking: Tracking,
     epoll: Epoll,
-    inbox: inbox::Receiver,
+    inbox: Receiver,
     keeper: Channel,
     notify: NotifySocket,
     estate: Estate,
@@ -161,7 +162,7 @@ pub(crate) struct Parts {
     /// What the daemon before wrote there.
     pub(crate) kept: Kept,
     pub(crate) tracking: Tracking,
-    pub(crate) inbox: inbox::Receiver,
+    pub(crate) inbox: Receiver,
     pub(crate) keeper: Channel,
     pub(crate) notify: NotifySocket,
     pub(crate) estate: Estate,
@@ -176,7 +177,7 @@ pub(crate) struct Parts {
 }
 
 /// Both ends of a new inbox, whose orders may lie for so long.
-pub(crate) fn inbox(bound: Duration) -> io::Result<(Inbox, inbox::Receiver)> {
+pub(crate) fn inbox(bound: Duration) -> io::Result<(Inbox, Receiver)> {
     inbox::new(bound)
 }
 
@@ -265,6 +266,7 @@ impl Supervisor {
             if self.tell_heard_at.is_some_and(|at| at <= now) {
                 self.tell_heard();
             }
+            self.keep_again(now);
             self.look_again();
         }
     }
@@ -286,7 +288,8 @@ impl Supervisor {
 
     fn timeout(&self) -> EpollTimeout {
         let look = Some(LOOK).filter(|_| self.has_to_look());
-        let deadline = self.core.next_deadline().into_iter().chain(self.tell_heard_at).min();
+        let others = self.tell_heard_at.into_iter().chain(self.ledger.retry_at());
+        let deadline = self.core.next_deadline().into_iter().chain(others).min();
         let left = deadline.map(|at| at.saturating_sub(clock::now().monotonic));
         let Some(left) = left.into_iter().chain(look).min() else { return EpollTimeout::NONE };
         // Rounded up, so that the deadline has passed when we wake.
@@ -447,7 +450,7 @@ impl Supervisor {
         let mut actions = std::mem::take(&mut self.actions);
         while let Some(event) = self.events.pop_front() {
             self.core.step(clock::now(), event, &mut actions);
-            self.ledger.keep(&actions);
+            self.keep(&actions);
             crate::faults::point("deeds");
             for action in actions.drain(..) {
                 deeds::perform(self, action);
@@ -465,6 +468,7 @@ impl Supervisor {
             return;
         }
         let last = !matches!(answer, Answer::Started { .. });
+        let answer = self.promised(answer);
         if let Some(caller) = self.callers.get(&ticket)
             && (last || caller.hears_start)
         {

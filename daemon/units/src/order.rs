@@ -187,6 +187,8 @@ pub enum Answer {
         run: RunId,
         /// The main process of that run.
         pid: i32,
+        /// Whether it was up before, so that nothing was started.
+        was_up: bool,
     },
     /// The unit is down, or its program has ended and it counts as up all the same.
     Down {
@@ -215,6 +217,29 @@ pub enum Answer {
     Forgotten(Vec<Name>),
     /// It was not done.
     Refused(Refusal),
+}
+
+impl Answer {
+    /// Whether it says that something will stay as it is now, also should the daemon die.
+    #[must_use]
+    pub fn is_a_promise(&self) -> bool {
+        match self {
+            Self::Stopping { .. } | Self::Up { .. } | Self::Down { .. } | Self::Forgotten(_) => {
+                true
+            }
+            // The end of a run is a fact, and a run that began has a file of its own.
+            Self::Started { .. }
+            | Self::Ended(_)
+            | Self::Found(_)
+            | Self::Counted { .. }
+            | Self::AllEnded
+            | Self::Reloaded { .. }
+            | Self::Signalled { .. }
+            | Self::Units(_)
+            | Self::Unit(_)
+            | Self::Refused(_) => false,
+        }
+    }
 }
 
 /// A run as it stands.

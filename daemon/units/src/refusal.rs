@@ -42,6 +42,18 @@ pub enum Refusal {
          with the same folders: it takes over"
     )]
     KeeperLost,
+    /// What is begun could not be kept.
+    #[error(
+        "the runtime folder is full, so that the next daemon would not know of it; nothing was begun. Make room there: \
+         what runs goes on, and can be stopped"
+    )]
+    NoRoom,
+    /// It was done, and could not be kept.
+    #[error(
+        "it was done, but the runtime folder is full: should this daemon die now, the next one would not know of it. \
+         Make room there, and ask again"
+    )]
+    NotKept,
     /// The name is a unit's.
     #[error(
         "the name {0} belongs to a unit; choose another, or forget the unit when it is dead (aer forget)"

@@ -23,9 +23,12 @@ enum Step {
     CallerGoes(u64),
     Inherit { execution: Execution, ended: bool, lost: bool },
     Crash,
+    KeeperGoes,
+    Room(bool),
     NextIs(Nature),
     Report { which: usize, again: bool },
     MainEnds { which: usize, status: u8 },
+    MainIsLost(usize),
     GoesWell(u8),
     Wait(u64),
     WaitForDeadline,
@@ -128,6 +131,9 @@ fn step() -> BoxedStrategy<Step> {
             Step::Inherit { execution: execution(number, number, 0), ended, lost }
         }),
         4 => Just(Step::Crash),
+        1 => Just(Step::KeeperGoes),
+        2 => any::<bool>().prop_map(Step::Room),
+        1 => any::<usize>().prop_map(Step::MainIsLost),
         6 => nature().prop_map(Step::NextIs),
         20 => (any::<usize>(), prop::bool::weighted(0.2))
             .prop_map(|(which, again)| Step::Report { which, again }),
@@ -151,6 +157,9 @@ fn take(world: &mut World, step: Step) {
         Step::CallerGoes(which) => world.caller_goes(which),
         Step::Inherit { execution, ended, lost } => world.inherit(execution, ended, lost),
         Step::Crash => world.crash(),
+        Step::KeeperGoes => world.tell(Event::KeeperLost),
+        Step::Room(there) => world.tell(Event::Room { there }),
+        Step::MainIsLost(which) => world.main_is_lost(which),
         Step::NextIs(nature) => world.next_is(nature),
         Step::Report { which, again } => world.report(which, again),
         Step::MainEnds { which, status } => world.main_ends(which, status),
@@ -199,6 +208,11 @@ fn any_event() -> BoxedStrategy<Event> {
             started_by: Origin::daemon("before"),
         }),
         3 => (id(), fate()).prop_map(|(run, fate)| Event::Adopted { run, fate }),
+        2 => (id(), any::<bool>())
+            .prop_map(|(run, empty)| Event::MainLost { run, why: "who knows".to_owned(), empty }),
+        1 => id().prop_map(|run| Event::OutputsLost { run, why: "they are gone".to_owned() }),
+        1 => Just(Event::KeeperLost),
+        2 => any::<bool>().prop_map(|there| Event::Room { there }),
         8 => Just(Event::Tick),
     ]
     .boxed()
@@ -217,13 +231,14 @@ fn aim(mut event: Event, judge: &Judge) -> Event {
         | Event::SpawnFailed { run, .. }
         | Event::MainExited { run, .. }
         | Event::MainLost { run, .. }
+        | Event::OutputsLost { run, .. }
         | Event::Emptied { run }
         | Event::Settled { run, .. }
         | Event::Ready { run }
         | Event::Adopted { run, .. }
         | Event::Notified { run, .. } => aimed(run),
         Event::Command(..) | Event::CallerGone(_) | Event::Inherited { .. } => {}
-        Event::KeeperLost | Event::Tick => {}
+        Event::KeeperLost | Event::Room { .. } | Event::Tick => {}
     }
     event
 }

@@ -58,7 +58,8 @@ impl Counts {
     #[track_caller]
     pub fn assert_clean(&self) {
         assert!(self.complaints.is_empty(), "{self}");
-        assert!(self.lives > 0 && self.commands > 0 && self.writes > 0, "no storm:\n{self}");
+        let seen = self.lives > 0 && self.changes > 0 && self.exits > 0 && self.lines_found > 0;
+        assert!(seen && self.commands > 0 && self.writes > 0, "no storm:\n{self}");
     }
 
     fn rate(&self) -> f64 {

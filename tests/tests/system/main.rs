@@ -7,17 +7,22 @@
 mod adopt;
 mod aer;
 mod aer_stop;
+mod aer_words;
 mod api;
 mod audit;
 mod boot;
 mod child;
 mod command;
+mod connections;
 mod ends;
 mod exec;
+mod folders;
+mod full_runtime;
 mod hang;
 mod hostile;
 mod keeper;
 mod logs;
+mod metrics;
 mod modes;
 mod names;
 mod orphaned;
@@ -114,13 +119,18 @@ fn main() {
         adopt::cases(),
         aer::cases(),
         aer_stop::cases(),
+        aer_words::cases(),
         api::cases(),
         audit::cases(),
         boot::cases(),
+        connections::cases(),
+        folders::cases(),
+        full_runtime::cases(),
         hang::cases(),
         hostile::cases(),
         keeper::cases(),
         logs::cases(),
+        metrics::cases(),
         modes::cases(),
         names::cases(),
         orphaned::cases(),

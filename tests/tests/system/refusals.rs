@@ -63,6 +63,8 @@ fn unknown_flags() {
         command.arg(flag);
         let said = house.refuses(command).err();
         assert!(said.contains(flag), "{said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        assert!(said.starts_with("auraed: ") && said.contains("auraed --help"), "{said}");
     }
 }
 

@@ -39,7 +39,11 @@ pub(crate) async fn run(client: &Client, wanted: Name, output: Format) -> Result
     let edited = path.clone();
     let ended = tokio::task::spawn_blocking(move || edit(&edited));
     let ended = ended.await.map_err(io::Error::other).and_then(|ended| ended);
-    let status = ended.map_err(failed)?;
+    let (status, editor) = ended.map_err(failed)?;
+    if status.code() == Some(NO_PROGRAM) && fs::read(&path).is_ok_and(|it| it == text.as_bytes()) {
+        drop(fs::remove_file(&path));
+        return Err(Failure::NoEditor { editor });
+    }
     if !status.success() {
         return Err(failed(io::Error::other(format!("the editor ended with {status}"))));
     }
@@ -97,12 +101,26 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// The editor is a command line of a shell's, as git and others have it.
+/// What a shell ends with where it finds no such program.
+const NO_PROGRAM: i32 = 127;
+
+/// The editor is a command line of a shell's, as git and others have it; how it ended, and which it was.
 #[expect(clippy::disallowed_methods, reason = "aer is no reaper: its children are its own")]
-fn edit(path: &PathBuf) -> io::Result<ExitStatus> {
+fn edit(path: &PathBuf) -> io::Result<(ExitStatus, String)> {
     let said = |variable| env::var_os(variable).filter(|editor: &OsString| !editor.is_empty());
     let editor = said("VISUAL").or_else(|| said("EDITOR")).unwrap_or_else(|| "vi".into());
+    let first = editor.to_string_lossy().split_whitespace().next().unwrap_or_default().to_owned();
+    // Asked before, so that the shell's own words do not stand beside ours; what it has to expand it is left with.
+    if !first.contains(['$', '"', '\'', '\\', '`', '(']) {
+        let there = "command -v \"$1\" >/dev/null 2>&1 || exit 127";
+        let status = Command::new("/bin/sh").args(["-c", there, "aer", &first]).status()?;
+        if !status.success() {
+            return Ok((status, first));
+        }
+    }
+    let shown = editor.to_string_lossy().into_owned();
     let mut line = editor;
     line.push(" \"$1\"");
-    Command::new("/bin/sh").arg("-c").arg(line).arg("aer").arg(path).status()
+    let status = Command::new("/bin/sh").arg("-c").arg(line).arg("aer").arg(path).status()?;
+    Ok((status, shown))
 }

@@ -47,6 +47,9 @@ pub(crate) enum Failure {
     /// There is no such span of time.
     #[error("{0}")]
     Span(&'static str),
+    /// There is no editor of this name.
+    #[error("there is no editor {editor}")]
+    NoEditor { editor: String },
     /// The unit could not be edited, or the editor failed.
     #[error("editing {}", .path.display())]
     Editor { path: PathBuf, source: io::Error },
@@ -84,6 +87,7 @@ impl Failure {
             | Self::WatchEnded
             | Self::FollowEnded
             | Self::Span(_)
+            | Self::NoEditor { .. }
             | Self::Editor { .. }
             | Self::Renamed { .. }
             | Self::NotTaken { .. }
@@ -139,6 +143,9 @@ impl Failure {
             Self::WatchEnded => "check that auraed runs there, and watch again",
             Self::FollowEnded => "check that auraed runs there, and follow it again",
             Self::Span(_) => "check the times: they are UTC",
+            Self::NoEditor { .. } => {
+                "nothing was changed; install it, or name another with VISUAL or EDITOR"
+            }
             Self::Editor { path, .. } => {
                 return Some(format!(
                     "nothing was changed; what was written is in {}",
@@ -168,6 +175,8 @@ fn of_error(error: &ClientError) -> &'static str {
             "run aer as auraed's user, or as a member of the socket's group"
         }
         ClientError::Connect { obstacle: Obstacle::Other(_), .. } => "check --socket or --address",
+        // The daemon says itself what to do as a rule, behind a semicolon or in a sentence of its own.
+        ClientError::Refused { refusal, .. } if advises(&refusal.message) => "",
         ClientError::Refused { refusal, .. } => of_code(refusal.code),
         ClientError::Broken { .. } => "check that auraed runs there, and try again",
         ClientError::Silent { .. } => "check auraed and restart it if it hangs",
@@ -176,6 +185,10 @@ fn of_error(error: &ClientError) -> &'static str {
         ClientError::GivenUp { .. } => "see aer logs --daemon; the daemon before goes on",
         ClientError::ReasonTooLong { .. } => "shorten --reason",
     }
+}
+
+fn advises(message: &str) -> bool {
+    [";", ". "].iter().any(|mark| message.contains(mark))
 }
 
 fn of_code(code: Code) -> &'static str {
@@ -219,6 +232,20 @@ mod tests {
             "running ls: the daemon does not take the request: argv[0]: empty; \
              correct it and try again; --help tells more"
         );
+    }
+
+    #[test]
+    fn there_is_one_advice() {
+        let refused = |message: &str| {
+            let refusal = Refusal { code: Code::AlreadyExists, message: message.into() };
+            Failure::from(ClientError::Refused { attempt: "running ls".into(), refusal }).sentence()
+        };
+        assert!(
+            refused("the name a is taken; choose another, or stop that run")
+                .ends_with("stop that run")
+        );
+        assert!(refused("the folder is full. Make room").ends_with("Make room"));
+        assert!(refused("it is there").ends_with("; choose another, or wait until it has ended"));
     }
 
     #[test]

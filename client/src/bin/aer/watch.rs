@@ -2,6 +2,7 @@
 
 use api::runtime::WatchRequest;
 use client::{Client, WatchEvent};
+use tonic::Code;
 
 use crate::{
     arguments::{Format, Watch},
@@ -15,6 +16,12 @@ pub(crate) async fn run(client: &Client, wanted: Watch, output: Format) -> Resul
         Some(point) => (point.series, Some(point.after)),
         None => (String::new(), None),
     };
+    for name in &wanted.names {
+        // It may come to be: who watches for it should know that it is not there yet, or that the name is wrong.
+        if client.inspect(name).await.is_err_and(|why| why.code() == Some(Code::NotFound)) {
+            render::unknown_yet(name);
+        }
+    }
     let mut events = client.watch(WatchRequest { after, series, names: wanted.names }).await?;
     while let Some(event) = events.next().await? {
         match (output, &event) {

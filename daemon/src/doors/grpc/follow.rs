@@ -117,6 +117,9 @@ pub(super) fn gap_in_words(reason: GapReason) -> &'static str {
         GapReason::NotWritten => "it could not be written: the disk was full or failed",
         GapReason::Dropped => "it came faster than it could be written",
         GapReason::Damaged => "the index of the log is damaged",
+        GapReason::Closed => {
+            "its outputs were closed when auraed and its daemon were killed: what it prints from here on is lost; restart it"
+        }
         GapReason::Removed => "it is not kept any more",
         GapReason::BeyondEnd => "the cursor was beyond the end of the log",
     }

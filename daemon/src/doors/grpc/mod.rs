@@ -6,6 +6,7 @@ mod connection;
 mod daemon;
 mod exec;
 mod follow;
+mod incoming;
 mod observe;
 mod origin;
 mod output;
@@ -29,13 +30,16 @@ use api::{
     schedule::schedule_server::ScheduleServer,
 };
 use tokio::sync::watch;
-use tokio_stream::{StreamExt, wrappers::UnixListenerStream};
-use tonic::transport::{Error, Server};
+use tonic::{
+    Request, Status,
+    service::InterceptorLayer,
+    transport::{Error, Server},
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub(crate) use connection::Connections;
 
-use super::Core;
+use super::{Core, metrics::Timing};
 use crate::scheduling::Health;
 
 /// The largest request: an argv of 2 MiB fits, with room for its framing.
@@ -58,8 +62,7 @@ pub(crate) fn serve(
 ) -> io::Result<impl Future<Output = Result<(), Error>> + Send> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
-    let connections =
-        UnixListenerStream::new(listener).map(move |stream| stream.map(|stream| open.open(stream)));
+    let connections = incoming::Incoming::new(listener, open);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(api::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -67,6 +70,7 @@ pub(crate) fn serve(
         .map_err(io::Error::other)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     let (keeper, schedule) = (core.keeper.watch(), core.schedule.health());
+    let timing = Timing(core.metrics.clone());
     let reading = ScheduleServer::new(schedule::Schedule::new(core.clone()));
     let changing = ScheduleExecutableServer::new(schedule::Schedule::new(core.clone()))
         .max_decoding_message_size(LARGEST_REQUEST);
@@ -84,6 +88,8 @@ pub(crate) fn serve(
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(STREAMS)
+            .layer(timing)
+            .layer(InterceptorLayer::new(admitted))
             .add_service(runtime)
             .add_service(observe)
             .add_service(reading)
@@ -97,6 +103,14 @@ pub(crate) fn serve(
             })
             .await
     })
+}
+
+/// Whether the connection of a call has a place.
+fn admitted(request: Request<()>) -> Result<Request<()>, Status> {
+    match request.extensions().get::<connection::Peer>() {
+        Some(peer) => peer.is_admitted().map(|()| request),
+        None => Ok(request),
+    }
 }
 
 /// Tells grpc.health.v1 what is served, and from then on what changes.

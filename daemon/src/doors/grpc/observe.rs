@@ -1,6 +1,6 @@
 //! `observe.Observe`: status, and logs.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use api::{
     meta::AuraeMeta,
@@ -75,17 +75,7 @@ impl observe_server::Observe for Observe {
         let who = &self.core.identity;
         // What is enabled is known by then, as a rule; who asks for the status must not wait for a lock.
         drop(tokio::time::timeout(SCHEDULE, self.core.schedule.opened()).await);
-        let logs = self.core.logs.problems().into_iter();
-        let logs =
-            logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
-        let keeper = self.core.keeper.problem().into_iter();
-        let ledger = self.core.ledger_fails.load(Ordering::Relaxed).then(|| {
-            "the ledger in the runtime folder cannot be written: should this daemon die, the next one would not know what \
-             happened since; make room there"
-                .to_owned()
-        });
-        let schedule = self.core.schedule.problems();
-        let problems: Vec<String> = keeper.chain(ledger).chain(logs).chain(schedule).collect();
+        let problems = self.core.problems();
         let (enabled, disabled) = self.core.schedule.count();
         let healthy = problems.is_empty();
         let state = if healthy { "healthy" } else { "not healthy" };

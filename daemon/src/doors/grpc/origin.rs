@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use tonic::{Request, Status, metadata::MetadataMap, transport::server::UdsConnectInfo};
+use tonic::{Request, Status, metadata::MetadataMap};
 use units::{Door, Origin};
 
-use super::status::invalid;
+use super::{connection::Peer, status::invalid};
 
 /// The longest reason, in bytes.
 const LONGEST_REASON: usize = 1024;
 
 /// Who calls, as the kernel knows it, and why, as they say.
 pub(super) fn of<T>(request: &Request<T>) -> Result<Origin, Status> {
-    let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.credentials);
     let identity = peer.map_or_else(
         || "unknown".to_owned(),
         |peer| match peer.pid() {

@@ -70,17 +70,17 @@ impl Runtime {
         Ok((call.map_err(|why| unanswered(&why))?, log))
     }
 
-    /// Brings a unit up: its name, its run, and the main process of that.
+    /// Brings a unit up: its name, its run, the main process of that; and whether it was up before.
     async fn up(
         &self,
         order: Order,
         origin: Origin,
         patience: Option<Duration>,
-    ) -> Result<(Name, RunId, i32), Status> {
+    ) -> Result<(Name, RunId, i32, bool), Status> {
         let answer = self.core.ask_within(order, origin, patience).await;
         let answer = answer.map_err(|why| unanswered(&why))?;
-        let Answer::Up { name, run, pid } = answer else { return Err(out_of_turn(answer)) };
-        Ok((name, run, pid))
+        let Answer::Up { name, run, pid, was_up } = answer else { return Err(out_of_turn(answer)) };
+        Ok((name, run, pid, was_up))
     }
 }
 
@@ -157,8 +157,9 @@ impl runtime_server::Runtime for Runtime {
             None => Err(invalid("what", "give a name or an executable")),
         }?;
         let order = Order::Start { spec, run: None };
-        let (name, run, pid) = self.up(order, origin, patience).await?;
-        Ok(Response::new(StartResponse { meta: named(&name), run_id: run.to_string(), pid }))
+        let (name, run, pid, was_up) = self.up(order, origin, patience).await?;
+        let (meta, run_id) = (named(&name), run.to_string());
+        Ok(Response::new(StartResponse { meta, run_id, pid, was_up }))
     }
 
     async fn restart(
@@ -172,7 +173,7 @@ impl runtime_server::Runtime for Runtime {
             Some(restart_request::What::Executable(it)) => unit::defined(&self.core, it).await,
             None => Err(invalid("what", "give a name or an executable")),
         }?;
-        let (name, run, pid) = self.up(Order::Restart { spec }, origin, patience).await?;
+        let (name, run, pid, _) = self.up(Order::Restart { spec }, origin, patience).await?;
         Ok(Response::new(RestartResponse { meta: named(&name), run_id: run.to_string(), pid }))
     }
 
@@ -260,9 +261,11 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<InspectResponse>, Status> {
         let origin = origin::of(&request)?;
         let name = name_of(request.into_inner().meta.as_ref())?;
-        let detail = unit::inspect(&self.core, name, origin).await;
-        let UnitDetail { view, spec, control: _, changes } =
-            detail.map_err(|why| unanswered(&why))?;
+        let detail = unit::inspect(&self.core, name.clone(), origin).await;
+        let UnitDetail { view, spec, control: _, changes } = match detail {
+            Ok(detail) => detail,
+            Err(why) => return Err(unit::unknown(&self.core, &name, &why).await),
+        };
         let executable = Executable::decode(&*spec.definition).map(definition::complete);
         let changes = changes.iter().map(|change| unit::change(change)).collect();
         let unit = usage::in_full(&self.core, view).await?;
@@ -284,8 +287,11 @@ impl runtime_server::Runtime for Runtime {
             (Some(_), true) => return Err(invalid("all", "there is a name too; give one of both")),
             (meta, false) => Some(name_of(meta.as_ref())?),
         };
-        let answer = self.core.ask(Order::Forget { which }, origin).await;
-        let answer = answer.map_err(|why| unanswered(&why))?;
+        let name = which.clone();
+        let answer = match (self.core.ask(Order::Forget { which }, origin).await, name) {
+            (Err(why), Some(name)) => return Err(unit::unknown(&self.core, &name, &why).await),
+            (answer, _) => answer.map_err(|why| unanswered(&why))?,
+        };
         let Answer::Forgotten(names) = answer else { return Err(out_of_turn(answer)) };
         let names = names.iter().map(Name::to_string).collect();
         Ok(Response::new(ForgetResponse { names }))

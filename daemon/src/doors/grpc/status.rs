@@ -28,7 +28,10 @@ pub(super) fn unanswered(why: &Unanswered) -> Status {
                 Code::AlreadyExists
             }
             Refusal::NoSuchRun(_) | Refusal::NoSuchUnit(_) => Code::NotFound,
-            Refusal::TooManyRuns { .. } | Refusal::StartLimit { .. } => Code::ResourceExhausted,
+            Refusal::TooManyRuns { .. }
+            | Refusal::StartLimit { .. }
+            | Refusal::NoRoom
+            | Refusal::NotKept => Code::ResourceExhausted,
             Refusal::NotDead { .. }
             | Refusal::KeeperLost
             | Refusal::NotRunning { .. }

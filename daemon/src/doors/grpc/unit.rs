@@ -9,8 +9,8 @@ use api::{
 use prost::Message;
 use tonic::{Code, Status};
 use units::{
-    Answer, Change, ChangeCause, Kind, Name, Order, Origin, Refusal, ResourceLimits, RunId,
-    Status as Short, UnitDetail, UnitResult, UnitSpec, UnitView, Wanted,
+    Answer, Change, ChangeCause, CommandSpec, Kind, Name, Order, Origin, Refusal, ResourceLimits,
+    RunId, Status as Short, UnitDetail, UnitResult, UnitSpec, UnitView, Wanted,
 };
 
 use super::{
@@ -95,6 +95,18 @@ pub(super) async fn inspect(
     Ok(*detail)
 }
 
+/// Why nothing can be told of a unit, or forgotten: it may be registered all the same.
+pub(super) async fn unknown(core: &Core, name: &Name, why: &Unanswered) -> Status {
+    let is_unknown = matches!(why, Unanswered::Refused(Refusal::NoSuchUnit(_)));
+    if is_unknown && core.schedule.holds(name).await {
+        return Status::not_found(format!(
+            "the unit {name} is registered and has not run since auraed began; aer show {name} tells what it is, and \
+             aer start {name} starts it"
+        ));
+    }
+    unanswered(why)
+}
+
 /// A unit in a line, with what it uses.
 pub(super) fn view(view: &UnitView, usage: Option<runtime::LiveUsage>) -> runtime::UnitView {
     let status = match view.state.status() {
@@ -127,6 +139,18 @@ pub(super) fn view(view: &UnitView, usage: Option<runtime::LiveUsage>) -> runtim
         wanted_by: Some(record::origin(&view.desired.by)),
         wanted_since: view.desired.at,
         failure: view.failure.clone().unwrap_or_default(),
+        command: command(&view.spec),
+    }
+}
+
+/// What a unit runs, as it is answered everywhere.
+fn command(spec: &UnitSpec) -> String {
+    match &spec.main {
+        CommandSpec::Argv(argv) => argv.to_command(),
+        // The line as it was written stands only there.
+        CommandSpec::Line(_) => {
+            Executable::decode(&*spec.definition).map(|it| it.command).unwrap_or_default()
+        }
     }
 }
 

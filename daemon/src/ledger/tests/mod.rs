@@ -12,7 +12,7 @@ use units::{
 };
 
 use super::*;
-use crate::{definition::Usual, scheduling::keeper_instance::KeeperInstance};
+use crate::{definition::Usual, keeper_instance::KeeperInstance};
 
 const KEEPER: KeeperInstance = KeeperInstance { pid: 7, began: 70 };
 const USUAL: Usual =
@@ -26,7 +26,7 @@ fn written(folder: &std::path::Path, steps: &[(Vec<Keep>, Arc<Change>)]) -> Vec<
         let numbers = Numbers { changes: change.sequence, starts: 5, runs: 6 };
         let actions =
             [Action::Keep { keeps: keeps.clone(), numbers }, Action::Tell(Arc::clone(change))];
-        opened.ledger.keep(&actions);
+        opened.ledger.keep(Duration::ZERO, &actions);
         let mut kept = all.last().unwrap().clone();
         kept.numbers = numbers;
         kept.changes.push(Arc::clone(change));
@@ -140,7 +140,7 @@ fn what_a_killed_keeper_left_is_gone_on_with() {
     let mut opened = open(folder.path(), &KEEPER, USUAL, "series").unwrap();
     let keeps = vec![Keep::Gone(RunId::from_bytes([1; 16]))];
     let numbers = Numbers { changes: 9, ..Numbers::default() };
-    opened.ledger.keep(&[Action::Keep { keeps, numbers }]);
+    opened.ledger.keep(Duration::ZERO, &[Action::Keep { keeps, numbers }]);
     let other = KeeperInstance { pid: 7, began: 71 };
     let opened = open(folder.path(), &other, USUAL, "another").unwrap();
     assert_eq!((opened.kept.numbers.changes, opened.series.as_str()), (9, "series"));
@@ -161,9 +161,10 @@ fn a_living_keepers_ledger_and_a_newer_ones_are_moved_aside() {
     let lives = KeeperInstance::of(std::process::id().try_into().unwrap());
     let mut opened = open(folder.path(), &lives, USUAL, "series").unwrap();
     let keeps = vec![Keep::Gone(run)];
-    opened
-        .ledger
-        .keep(&[Action::Keep { keeps, numbers: Numbers { changes: 9, ..Numbers::default() } }]);
+    opened.ledger.keep(
+        Duration::ZERO,
+        &[Action::Keep { keeps, numbers: Numbers { changes: 9, ..Numbers::default() } }],
+    );
     let other = KeeperInstance { pid: 7, began: 71 };
     let opened = open(folder.path(), &other, USUAL, "another").unwrap();
     assert_eq!((opened.kept.numbers.changes, opened.series.as_str()), (0, "another"));
@@ -222,10 +223,10 @@ fn it_is_written_anew_before_it_is_long() {
             unclaimed: false,
             unit: None,
         };
-        opened.ledger.keep(&[Action::Keep {
-            keeps: vec![Keep::Run(Arc::new(run))],
-            numbers: Numbers::default(),
-        }]);
+        opened.ledger.keep(
+            Duration::ZERO,
+            &[Action::Keep { keeps: vec![Keep::Run(Arc::new(run))], numbers: Numbers::default() }],
+        );
         longest = longest.max(fs::metadata(file::path(folder.path())).unwrap().len());
     }
     assert!(longest < GARBAGE + (64 << 10), "{longest}");

@@ -114,6 +114,18 @@ pub enum Event {
         /// What; of a long text the beginning is kept.
         status: String,
     },
+    /// What the run prints from now on is lost.
+    OutputsLost {
+        /// The run.
+        run: RunId,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Whether there is room to keep what happens for the next core; until this is told there is.
+    Room {
+        /// Whether there is.
+        there: bool,
+    },
     /// Time has passed.
     Tick,
 }

@@ -13,6 +13,9 @@ use crate::{
     unit::Unit,
 };
 
+/// So many dead units may be known whose names were made up.
+const MOST_NAMELESS: usize = 1000;
+
 /// The live runs, and which of them may have changed.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
@@ -94,6 +97,27 @@ impl Units {
 
     pub(super) fn remove(&mut self, name: &Name) {
         self.all.remove(name);
+    }
+
+    /// Takes out the oldest of those that are dead and whose names were made up, once there are too many; their names. Who
+    /// starts things without a name may never come back to forget them.
+    pub(super) fn forget_nameless(&mut self) -> Vec<Name> {
+        if self.all.len() < MOST_NAMELESS {
+            return Vec::new();
+        }
+        let nameless = |name: &Name| name.as_str().parse::<RunId>().is_ok();
+        let dead = self.all.iter().filter(|(name, unit)| unit.state.is_dead() && nameless(name));
+        let mut dead: Vec<(i64, Name)> =
+            dead.map(|(name, unit)| (unit.since, name.clone())).collect();
+        if dead.len() < MOST_NAMELESS {
+            return Vec::new();
+        }
+        dead.sort_unstable();
+        // Many at once, so that it need not be looked again at each start.
+        dead.truncate(MOST_NAMELESS / 4);
+        let names: Vec<Name> = dead.into_iter().map(|(_, name)| name).collect();
+        names.iter().for_each(|name| self.remove(name));
+        names
     }
 
     /// Takes out those that are dead; their names, in order.

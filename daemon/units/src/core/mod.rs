@@ -64,6 +64,8 @@ pub struct Core {
     shut_down: Option<ShutDown>,
     /// Nothing can be made any more, since the keeper is gone. The next core begins with another.
     keeper_lost: bool,
+    /// Nothing new is begun, since it could not be kept: what room there is, is for what runs.
+    no_room: bool,
     /// What is over since the last step, to be kept.
     over: Vec<Keep>,
 }
@@ -99,6 +101,7 @@ impl Core {
             total: 0,
             shut_down: None,
             keeper_lost: false,
+            no_room: false,
             over: Vec::new(),
         }
     }
@@ -144,6 +147,8 @@ impl Core {
                 self.main_lost(now, run, (why, empty), actions);
             }
             Event::KeeperLost => self.keeper_lost = true,
+            Event::OutputsLost { run, why } => self.unit_outputs_lost(run, why),
+            Event::Room { there } => self.no_room = !there,
             Event::Emptied { run } => self.emptied(now, run, actions),
             Event::Settled { run, account } => self.settled(now, run, account, actions),
             Event::Ready { run } => self.unit_ready(now, run, actions),
@@ -237,6 +242,9 @@ impl Core {
         }
         if self.keeper_lost {
             return Err(Refusal::KeeperLost);
+        }
+        if self.no_room {
+            return Err(Refusal::NoRoom);
         }
         if self.units.contains_key(&identity.name) {
             return Err(Refusal::NameOfUnit(identity.name));

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Action, Core, Now, Waited};
 use crate::{
     Cause, ExitRecord, Name, Origin, Refusal, RunId,
+    kept::Keep,
     order::{StopHow, Ticket},
     run::Run,
     unit::{Deed, Role, Turn, Unit, UnitSpec},
@@ -88,8 +89,13 @@ impl Core {
         if let Some(holder) = self.holder(&name) {
             return Err(Refusal::NameTaken { name, holder });
         }
+        if self.no_room {
+            return Err(Refusal::NoRoom);
+        }
         let loaded = self.units.contains_key(&name);
         if !loaded {
+            let forgotten = self.units.forget_nameless();
+            self.over.extend(forgotten.into_iter().map(Keep::Forgotten));
             let mut unit = Unit::new(Arc::clone(&spec), origin.clone(), now);
             unit.first_run = run;
             self.units.insert(name.clone(), unit);
@@ -164,6 +170,14 @@ impl Core {
             && let Some(unit) = self.units.get_mut(&name)
         {
             unit.notified(id, status);
+        }
+    }
+
+    pub(super) fn unit_outputs_lost(&mut self, id: RunId, why: String) {
+        if let Some(name) = self.unit_of(id)
+            && let Some(unit) = self.units.get_mut(&name)
+        {
+            unit.complain(why);
         }
     }
 

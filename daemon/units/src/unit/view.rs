@@ -42,6 +42,8 @@ pub struct UnitView {
     pub failure: Option<String>,
     /// What it may use at most.
     pub limits: ResourceLimits,
+    /// What it is.
+    pub spec: Arc<UnitSpec>,
 }
 
 /// Everything about a unit.

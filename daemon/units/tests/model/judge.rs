@@ -30,6 +30,10 @@ pub(crate) struct Judge {
     delivers: bool,
     callers: BTreeMap<Ticket, Caller>,
     shut_down: Option<Duration>,
+    /// There is no keeper: nothing begins.
+    keeper_lost: bool,
+    /// What begins could not be kept: nobody's order begins anything.
+    no_room: bool,
 }
 
 impl Judge {
@@ -43,6 +47,8 @@ impl Judge {
             delivers: false,
             callers: BTreeMap::new(),
             shut_down: None,
+            keeper_lost: false,
+            no_room: false,
         }
     }
 
@@ -102,32 +108,40 @@ impl Judge {
                     run.exit.get_or_insert_with(|| exit.clone());
                 }
             }
-            Event::Tick => {
-                let Limits { start_timeout, claim_timeout, .. } = self.limits;
-                let why =
-                    format!("its daemon died, and nobody reclaimed it within {claim_timeout:?}");
-                let unclaimed = |run: &&mut Known| {
-                    let due = run.unclaimed.is_some_and(|since| since + claim_timeout <= now);
-                    due && run.unwanted_since.is_none() && run.exit.is_none()
-                };
-                for run in self.live.values_mut().filter(unclaimed) {
-                    run.unwanted(now, &Origin::daemon(&why));
-                }
-                for run in self.live.values_mut().filter(|run| run.starting && !run.unadopted) {
-                    run.late |= run.unwanted_since.is_none() && run.since + start_timeout <= now;
-                    if run.late {
-                        run.unwanted_since.get_or_insert(now);
-                    }
+            Event::Tick => self.ticked(now),
+            Event::MainLost { run, why, .. } => {
+                if let Some(run) = self.live.get_mut(run).filter(|run| run.heard()) {
+                    run.lost.get_or_insert_with(|| why.clone());
                 }
             }
-            // Told of examples in tests/units/keeper_lost.rs.
-            Event::MainLost { .. } | Event::KeeperLost => {}
+            Event::KeeperLost => (self.keeper_lost, self.units.keeper_lost) = (true, true),
+            Event::Room { there } => self.no_room = !there,
             Event::Emptied { .. }
+            | Event::OutputsLost { .. }
             | Event::Settled { .. }
             | Event::Ready { .. }
             | Event::Notified { .. } => {}
         }
         Origin::daemon("")
+    }
+
+    /// What is late, or nobody has claimed, is to end.
+    fn ticked(&mut self, now: Duration) {
+        let Limits { start_timeout, claim_timeout, .. } = self.limits;
+        let why = format!("its daemon died, and nobody reclaimed it within {claim_timeout:?}");
+        let unclaimed = |run: &&mut Known| {
+            let due = run.unclaimed.is_some_and(|since| since + claim_timeout <= now);
+            due && run.unwanted_since.is_none() && run.exit.is_none()
+        };
+        for run in self.live.values_mut().filter(unclaimed) {
+            run.unwanted(now, &Origin::daemon(&why));
+        }
+        for run in self.live.values_mut().filter(|run| run.starting && !run.unadopted) {
+            run.late |= run.unwanted_since.is_none() && run.since + start_timeout <= now;
+            if run.late {
+                run.unwanted_since.get_or_insert(now);
+            }
+        }
     }
 
     /// Whether the end of everything is ordered.
@@ -138,6 +152,7 @@ impl Judge {
     /// The core is lost; whoever waited is gone with it, and what it had done last may be done again.
     pub(crate) fn core_is_lost(&mut self) {
         self.callers.values_mut().for_each(|caller| caller.done = true);
+        (self.keeper_lost, self.units.keeper_lost, self.no_room) = (false, false, false);
         for run in self.live.values_mut() {
             run.was_settling = std::mem::take(&mut run.settling);
             run.unadopted = true;
@@ -260,6 +275,7 @@ impl Judge {
 
     fn spawns(&mut self, now: Duration, execution: &Execution, origin: &Origin) {
         assert!(self.shut_down.is_none(), "nothing is started any more");
+        assert!(!self.keeper_lost && !self.no_room, "nothing can be made, or kept");
         assert!(!self.over.contains(&execution.run), "a run id means one execution");
         assert!(self.live.values().all(|run| run.name != execution.name), "one name");
         assert!(!self.units.known.contains_key(&execution.name), "it is a unit's name");
@@ -327,6 +343,15 @@ impl Judge {
                 run.into_iter().for_each(|run| run.unwanted(now, origin));
             }
             (Answer::Up { .. }, Asked::Up) => {}
+            (Answer::Refused(Refusal::NoRoom), Asked::Execute(_) | Asked::Up) => {
+                assert!(self.no_room);
+            }
+            (
+                Answer::Refused(Refusal::KeeperLost),
+                Asked::Execute(_) | Asked::Up | Asked::Other,
+            ) => {
+                assert!(self.keeper_lost);
+            }
             (Answer::Down { .. } | Answer::Reloaded { .. } | Answer::Ended(_), Asked::Other)
             | (Answer::Signalled { .. } | Answer::Units(_) | Answer::Unit(_), Asked::Other)
             | (Answer::Forgotten(_), Asked::Other)

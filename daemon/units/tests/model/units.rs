@@ -44,6 +44,8 @@ pub(crate) struct Units {
     pub(crate) known: BTreeMap<Name, KnownUnit>,
     changes: u64,
     closing: bool,
+    /// There is no keeper: nothing begins, and what is due waits for the next core.
+    pub(crate) keeper_lost: bool,
 }
 
 impl Units {
@@ -59,6 +61,7 @@ impl Units {
             }
         }
         let ended = if let Event::MainExited { run, .. }
+        | Event::MainLost { run, .. }
         | Event::Adopted {
             run,
             fate: Fate::Executed { exit: Some(_), .. } | Fate::Lost { .. },
@@ -144,7 +147,7 @@ impl Units {
             matches!(change.from, UnitState::Inactive | UnitState::Failed | UnitState::Waiting)
                 && matches!(change.to, UnitState::Before(_) | UnitState::Starting);
         if begins {
-            assert!(!self.closing);
+            assert!(!self.closing && !self.keeper_lost, "{change:?}");
             unit.begins(now, change);
         }
         if change.from == UnitState::Inactive && !begins {
@@ -156,7 +159,8 @@ impl Units {
         if change.to == UnitState::Running {
             unit.up_since.get_or_insert(now);
         } else if change.to == UnitState::Waiting {
-            assert!(!self.closing && unit.applies(change.result), "{change:?}: {unit:?}");
+            let applies = self.keeper_lost || unit.applies(change.result);
+            assert!(!self.closing && applies, "{change:?}: {unit:?}");
         } else if (change.from, change.to) == (UnitState::Waiting, UnitState::Failed) {
             unit.is_limited(now, change);
         } else if change.to == UnitState::Failed {
@@ -222,7 +226,7 @@ impl Units {
     ) {
         for (name, unit) in &mut self.known {
             let Some(detail) = shown(core, now, name) else { unreachable!("{name} is unknown") };
-            unit.is_shown(&detail, now);
+            unit.is_shown(&detail, now, self.keeper_lost);
             let of = |program: bool| {
                 let mut runs = live.iter().filter(|(_, run)| run.name == *name);
                 runs.find(|(_, run)| run.is_program() == program)
@@ -278,13 +282,18 @@ impl KnownUnit {
         assert!(self.window.1 >= limit.starts && now <= self.window.0 + limit.interval);
     }
 
-    fn is_shown(&self, detail: &UnitDetail, now: Now) {
+    fn is_shown(&self, detail: &UnitDetail, now: Now, keeper_lost: bool) {
         let view = &detail.view;
         assert_eq!((view.state, view.restarts), (self.state, self.restarts), "{self:?}");
         assert_eq!(detail.view.last, self.last);
         assert!(detail.changes.len() <= UnitDetail::CHANGES);
         assert_eq!(detail.changes.last().map(|change| change.sequence), Some(self.last_change));
-        assert_eq!(view.restart_at.is_some(), self.state == UnitState::Waiting);
+        let due = view.restart_at.is_some();
+        assert!(if due {
+            self.state == UnitState::Waiting
+        } else {
+            keeper_lost || self.state != UnitState::Waiting
+        });
         if let Some(at) = view.restart_at.filter(|_| self.entered) {
             let pause = Duration::from_nanos((at - now.wall).unsigned_abs());
             let least = self.spec.restart.pause(self.streak + 1);
@@ -359,7 +368,8 @@ fn follows(from: UnitState, to: UnitState) -> bool {
         | (Before(_) | Starting | After(_) | Running | Reloading | Exited, Stopping)
         | (Before(_) | Starting | After(_) | Stopping, Waiting | Inactive | Failed)
         | (Inactive, Waiting | Failed)
-        | (Waiting, Inactive | Failed) => true,
+        // Put off, where there is no keeper.
+        | (Waiting, Inactive | Failed | Waiting) => true,
         _ => false,
     }
 }

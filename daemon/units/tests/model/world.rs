@@ -70,6 +70,8 @@ struct Program {
     /// Its main process, and how that ended.
     pid: i32,
     exit: Option<ProcessExit>,
+    /// Whether nobody can know how.
+    lost: bool,
     /// Whose program or command it is.
     unit: Option<(Arc<UnitSpec>, Role)>,
 }
@@ -157,6 +159,7 @@ impl World {
             killed: 0,
             pid: self.pids,
             exit: ended.then(|| exit(Cause::Exited(3), wall)),
+            lost: false,
             unit: None,
         };
         self.programs.insert(id, program);
@@ -198,6 +201,7 @@ impl World {
         let empty = !program.main && !program.rest;
         let lost = |empty| Fate::Lost { why: "it was on its way".to_owned(), empty };
         match (program.nature.spawner, program.open) {
+            (Spawner::Executes, _) if program.lost => lost(empty),
             (Spawner::Executes, _) => {
                 let (pid, exit) = (program.pid, program.exit.clone());
                 Fate::Executed { pid, at, exit, empty }
@@ -250,10 +254,28 @@ impl World {
 
     /// One of the main processes ends by itself.
     pub(crate) fn main_ends(&mut self, which: usize, status: u8) {
-        let ids: Vec<RunId> =
-            self.programs.iter().filter(|(_, it)| it.main).map(|(id, _)| *id).collect();
-        let Some(index) = which.checked_rem(ids.len()) else { return };
-        ids.get(index).into_iter().for_each(|id| self.ends(*id, Cause::Exited(status.into())));
+        let run = self.a_main(which);
+        run.into_iter().for_each(|run| self.ends(run, Cause::Exited(status.into())));
+    }
+
+    /// One of the main processes ends, and nobody can know how.
+    pub(crate) fn main_is_lost(&mut self, which: usize) {
+        let Some(run) = self.a_main(which) else { return };
+        // It is looked at from the moment on in which it is known.
+        let unknown = |event: &Event| matches!(event, Event::Spawned { run: of, .. } if *of == run);
+        if self.pending.iter().any(unknown) {
+            return;
+        }
+        let Some(program) = self.programs.get_mut(&run) else { return };
+        (program.main, program.lost) = (false, true);
+        let (why, empty) = ("nobody saw it".to_owned(), !program.rest);
+        self.pending.push(Event::MainLost { run, why, empty });
+    }
+
+    fn a_main(&self, which: usize) -> Option<RunId> {
+        let mut all = self.programs.iter().filter(|(_, it)| it.main).map(|(id, _)| *id);
+        let index = which.checked_rem(all.clone().count())?;
+        all.nth(index)
     }
 
     /// Goes on until nothing is left; programs end by themselves, or only when they are made to.
@@ -348,7 +370,9 @@ impl World {
         let (awaited, killed) = (0, 0);
         self.pids += 1;
         let (pid, exit) = (if made { self.pids } else { 0 }, None);
-        let program = Program { nature, open, main: made, rest, awaited, killed, pid, exit, unit };
+        let lost = false;
+        let program =
+            Program { nature, open, main: made, rest, awaited, killed, pid, exit, lost, unit };
         self.programs.insert(run, program);
         match nature.spawner {
             Spawner::Executes => self.pending.push(Event::Spawned { run, pid: self.pids }),

@@ -16,6 +16,8 @@ mod end_of_all;
 mod environment;
 mod keeper_lost;
 mod limits;
+#[cfg(test)]
+mod nameless;
 mod refused;
 mod reload;
 mod start;

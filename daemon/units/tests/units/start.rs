@@ -17,7 +17,7 @@ fn a_start_is_over_when_the_program_is_executed() {
     assert_eq!(town.answer(she), None);
     let pid = town.executes(Role::Main);
     let run = town.id(Role::Main);
-    assert_eq!(town.answer(she), Some(&Answer::Up { name: web(), run, pid }));
+    assert_eq!(town.answer(she), Some(&Answer::Up { name: web(), run, pid, was_up: false }));
     assert_eq!(town.path(), [UnitState::Starting, UnitState::Running]);
     assert_eq!(town.next_deadline(), None);
     let view = town.detail().view;
@@ -174,7 +174,7 @@ fn a_oneshot_is_up_when_it_has_ended_well() {
         let run = town.id(Role::Main);
         assert_eq!((town.state(), town.answer(she)), (UnitState::Starting, None));
         town.ends(Role::Main, Cause::Exited(0));
-        assert_eq!(town.answer(she), Some(&Answer::Up { name: web(), run, pid: 0 }));
+        assert_eq!(town.answer(she), Some(&Answer::Up { name: web(), run, pid: 0, was_up: false }));
         let then = if remain_after_exit { UnitState::Exited } else { UnitState::Inactive };
         assert_eq!((town.state(), town.next_deadline()), (then, None));
         let Answer::Down { state, record, .. } = town.ask(wait()) else { panic!() };
@@ -207,7 +207,9 @@ fn who_starts_what_is_starting_or_up_is_told_of_the_same_run() {
     town.executes(Role::Main);
     let third = town.order(start(&spec));
     assert_eq!(town.answer(she), town.answer(he));
-    assert_eq!(town.answer(she), town.answer(third));
+    let Some(Answer::Up { run, pid, was_up: false, .. }) = town.answer(she) else { panic!() };
+    let (name, was_up) = (web(), true);
+    assert_eq!(town.answer(third), Some(&Answer::Up { name, run: *run, pid: *pid, was_up }));
     assert_eq!(town.done(), ["spawn Main"]);
 }
 

@@ -7,7 +7,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     mem,
-    os::unix::{fs::FileExt, net::UnixDatagram},
+    os::unix::{
+        fs::FileExt,
+        net::{UnixDatagram, UnixStream},
+    },
     process::Command,
     time::Duration,
 };
@@ -59,6 +62,7 @@ pub(crate) fn perform(words: &[String]) {
             "append" => add(word(), word()),
             "mark" => add(word(), &getpid().to_string()),
             "await" => await_release(word()),
+            "connect" => connect(word(), number(word())),
             "setsid" => drop(setsid().expect("a started child leads no group")),
             "pause" => loop {
                 pause();
@@ -101,6 +105,12 @@ fn notify(text: &str) {
     let path = env::var_os("NOTIFY_SOCKET").expect("somebody wants to be notified");
     let socket = UnixDatagram::unbound().expect("one more descriptor");
     socket.send_to(text.as_bytes(), path).expect("it is received");
+}
+
+fn connect(path: &str, count: usize) {
+    for _ in 0..count {
+        mem::forget(UnixStream::connect(path).expect("somebody listens"));
+    }
 }
 
 fn sole(lock: &str, complaints: &str) {

@@ -22,6 +22,7 @@
 //! | `close FD` | closes a descriptor |
 //! | `say FIFO TEXT`, `await FIFO` | writes a line to a FIFO; waits until it is released |
 //! | `append FILE TEXT`, `mark FILE` | adds a line; adds its process id |
+//! | `connect SOCKET COUNT` | connects so often and says nothing; holds what is not refused until it ends |
 //! | `setsid` | leaves its session |
 //! | `pause` | waits for a signal, for ever |
 //! | `alloc MIB` | takes and touches memory |

@@ -133,6 +133,15 @@ fn who_prints_gets_a_signal() {
     daemon.until_logged("web", "one\n");
     daemon.lose_both();
     daemon.start_again();
+    // It is told where people look: with the unit, and in the log, where a follower finds it, too.
+    let said = daemon.aer(&["inspect", "web"]).out();
+    assert!(said.contains("its outputs were closed when auraed"), "{said}");
+    eventually("its log has a gap", || daemon.unit_log("web").gaps == 1);
+    let said = daemon.aer(&["logs", "web"]);
+    let both = said.out() + &said.err();
+    assert!(both.contains("its outputs were closed when auraed"), "{both}");
+    daemon.replace();
+    assert_eq!(daemon.unit_log("web").gaps, 1, "once");
     go.release();
     let exit = daemon.wait_down("web").exit.unwrap();
     // The probe ends so where a write fails with EPIPE.

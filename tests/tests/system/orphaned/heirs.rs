@@ -1,6 +1,6 @@
 //! Another keeper takes over: the same processes, every line, every end.
 
-use std::{fs, os::unix::net::UnixStream};
+use std::{fs, os::unix::net::UnixStream, time::Duration};
 
 use api::runtime::{Executable, RestartWhen, UnitState};
 use nix::{
@@ -8,7 +8,7 @@ use nix::{
     unistd::Pid,
 };
 use tests::{
-    Daemon, Fifo, Options, eventually, procfs,
+    Daemon, Fifo, Options, binaries, eventually, procfs,
     rpc::{code, named, signal},
     units::{again, by_name},
 };
@@ -183,26 +183,34 @@ fn ten_keepers() {
     daemon.stop();
 }
 
-/// The listener is handed over: the socket is the same, and who connects meanwhile is answered.
+/// The listener is handed over: the socket is the same, and who connects while the next daemon is held up on its way, and
+/// the orphan is gone, waits there and is answered.
 fn who_waits_in_the_queue_is_answered() {
-    let mut daemon = Daemon::start(Options::default());
+    let programs = tempfile::tempdir().unwrap();
+    let folder = programs.path();
+    binaries::put("auraed", folder, "auraed");
+    binaries::put("gate", folder, "auraed-core");
+    fs::write(folder.join("core"), binaries::path("auraed-core").to_str().unwrap()).unwrap();
+    let mut daemon = Daemon::start(Options::default().binaries(folder));
     let inode = |daemon: &Daemon| {
         std::os::unix::fs::MetadataExt::ino(&fs::metadata(daemon.socket()).unwrap())
     };
     let before = inode(&daemon);
     let orphan = daemon.lose_keeper();
-    kill(Pid::from_raw(orphan), Signal::SIGSTOP).unwrap();
-    let waiting = UnixStream::connect(daemon.socket()).unwrap();
-    let call = daemon.start_aer(&["exec", "--", "/bin/echo", "on"]);
+    let mut gate = Fifo::make(folder, "gate");
     daemon.launch_again();
-    kill(Pid::from_raw(orphan), Signal::SIGCONT).unwrap();
-    let output = call.finish();
-    // Who was read by the orphan was refused by it, and who waited was answered by the next.
-    let refused = output.err().contains("the keeper (auraed) was killed");
-    assert!(output.out() == "on\n" || refused, "{} {}", output.out(), output.err());
-    eventually("it serves", || {
-        daemon.status_if_there().is_some_and(|status| status.daemon_pid != orphan)
-    });
+    // For the settings; the daemon comes to the gate when all was handed over.
+    gate.release();
+    eventually("the orphan is gone", || procfs::gone(orphan));
+    let calls: Vec<_> =
+        (0..3).map(|_| daemon.start_aer(&["exec", "--", "/bin/echo", "on"])).collect();
+    let waiting = UnixStream::connect(daemon.socket()).unwrap();
+    assert!(calls.iter().all(|call| call.end_within(Duration::from_millis(300)).is_none()));
+    gate.release();
+    for call in calls {
+        let output = call.finish();
+        assert_eq!(output.out(), "on\n", "{}", output.err());
+    }
     assert_eq!(inode(&daemon), before);
     drop(waiting);
     daemon.stop();

@@ -3,7 +3,8 @@
 use api::{
     observe::StatusResponse,
     runtime::{
-        Executable, ForgetRequest, RestartWhen, SignalWhom, UnitState, UnitView, WatchRequest,
+        ChangeCause, Executable, ForgetRequest, RestartWhen, SignalWhom, UnitState, UnitView,
+        WatchRequest,
     },
 };
 use nix::{
@@ -24,7 +25,12 @@ pub(crate) fn core() -> Vec<Core> {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![[]; a_start_that_was_under_way, nobody_can_follow, it_is_told]
+    cases![[];
+        an_order_that_was_put_off_is_still_an_order,
+        a_start_that_was_under_way,
+        nobody_can_follow,
+        it_is_told,
+    ]
 }
 
 /// Refused, with a sentence that says why and what to do.
@@ -118,6 +124,36 @@ fn a_restart_waits_for_the_next_keeper(options: Options) {
     let next = daemon.until_state("web", UnitState::Running);
     assert_eq!((next.restarts, next.wanted_up), (1, true));
     eventually("it has begun again", || daemon.began("web") == 2);
+    daemon.stop();
+}
+
+/// A start that somebody ordered and that is put off is made by the next keeper's daemon, as that order: no restart of its
+/// own is counted.
+fn an_order_that_was_put_off_is_still_an_order() {
+    let mut daemon = Daemon::start(Options::default());
+    let mut go = tests::Fifo::make(daemon.path(), "go");
+    let begun = daemon.work("web");
+    let words = ["ignore", "SIGTERM", "append", &begun, "x", "await", go.path()];
+    daemon.up(named("web", daemon.probe(&words)));
+    eventually("it has begun", || daemon.began("web") == 1);
+    let stop = daemon.begin_stop(tests::units::stopping("web"));
+    daemon.until_state("web", UnitState::Stopping);
+    let start = daemon.begin_start(by_name("web"));
+    daemon.until("web", "somebody wants it up again", |unit| unit.wanted_up);
+    daemon.lose_keeper();
+    go.release();
+    let why = daemon.answered(start).unwrap_err();
+    assert!(why.message().contains("keeper"), "{why}");
+    daemon.answered(stop).unwrap();
+    until_put_off(&daemon, "web");
+    daemon.start_again();
+    let next = daemon.until_state("web", UnitState::Running);
+    assert_eq!((next.restarts, next.wanted_up), (0, true));
+    let changes = daemon.changes("web");
+    let starting = changes.iter().rfind(|change| change.to() == UnitState::Starting).unwrap();
+    assert_eq!(starting.cause(), ChangeCause::Order, "{starting:?}");
+    eventually("it has begun again", || daemon.began("web") == 2);
+    go.release();
     daemon.stop();
 }
 

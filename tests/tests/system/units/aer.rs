@@ -205,7 +205,7 @@ fn options_say_what_a_unit_is() {
         let said = good(daemon, &["stop", "web"]);
         assert!(said.contains("USR1"), "{said}");
         let told = json(daemon, &["inspect", "web"]);
-        assert_eq!(told["executable"]["restart"]["when"], "on_failure");
+        assert_eq!(told["executable"]["restart"]["when"], "on-failure");
         good(daemon, &["start", "--oneshot", "--name", "job", "--", &probe, "exit", "0"]);
         assert_eq!(daemon.unit("job").state(), UnitState::Inactive);
     });

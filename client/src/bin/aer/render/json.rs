@@ -300,7 +300,7 @@ impl From<&runtime::ExitRecord> for ExitLine {
     }
 }
 
-/// `CHANNEL_STDOUT` as `stdout`; a number that this client does not know yet as `unknown_7`.
+/// `CHANNEL_STDOUT` as `stdout`, `UNIT_RESULT_EXIT_CODE` as `exit-code`, as on the command line and in files; a number that this client does not know yet as `unknown_7`.
 pub(super) fn word(
     prefix: &str,
     number: i32,
@@ -308,7 +308,7 @@ pub(super) fn word(
 ) -> String {
     name(number).map_or_else(
         || format!("unknown_{number}"),
-        |name| name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase(),
+        |name| name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase().replace('_', "-"),
     )
 }
 

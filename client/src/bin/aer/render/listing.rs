@@ -52,6 +52,10 @@ impl UnitTable {
         let pid = unit.map(|unit| unit.pid).filter(|pid| *pid > 0);
         let comment = unit.map(|unit| &unit.comment).filter(|comment| !comment.is_empty());
         let comment = comment.or_else(|| executable.map(|executable| &executable.comment));
+        // What runs may be another than what is registered by now.
+        let runs = unit.filter(|unit| unit.pid > 0 || executable.is_none());
+        let runs = runs.map(|unit| unit.command.clone()).filter(|command| !command.is_empty());
+        let what = runs.or_else(|| executable.map(command));
         let or_nothing = |fact: Option<String>| fact.unwrap_or_else(|| NOTHING.to_owned());
         let row = [
             name.to_owned(),
@@ -62,7 +66,7 @@ impl UnitTable {
             or_nothing(memory.map(amount)),
             or_nothing(unit.map(|unit| unit.restarts.to_string())),
             or_nothing(unit.and_then(|unit| moment(unit.since))),
-            executable.map(command).unwrap_or_default(),
+            what.unwrap_or_default(),
             comment.cloned().unwrap_or_default(),
         ];
         self.rows.push(row.map(|text| harmless(&text)));
@@ -132,21 +136,25 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take(last).chain(['…']).collect())
 }
 
-/// The command, or the words so that one can see where each begins and ends.
+/// The command; or, from a daemon that does not complete it, the words so that one can see where each begins and ends.
 pub(super) fn command(executable: &Executable) -> String {
     if !executable.command.is_empty() {
         return executable.command.clone();
     }
-    let words: Vec<String> = executable.argv.iter().map(|word| quoted_if_needed(word)).collect();
-    words.join(" ")
+    let words = executable.argv.iter().enumerate();
+    let words = words.map(|(index, word)| quoted_if_needed(index, word));
+    words.collect::<Vec<String>>().join(" ")
 }
 
-fn quoted_if_needed(word: &str) -> String {
+/// As the daemon writes words that it completes, so that one thing is not shown in two ways.
+fn quoted_if_needed(index: usize, word: &str) -> String {
     let plain = |character: char| !character.is_whitespace() && !"\"'\\".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
+    let like_a_prefix = index == 0 && word.starts_with(['@', '-', ':', '+', '!', '|']);
+    let dollars = word.replace('$', "$$");
+    if !word.is_empty() && word != ";" && !like_a_prefix && word.chars().all(plain) {
+        return dollars;
     }
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+    format!("\"{}\"", dollars.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]

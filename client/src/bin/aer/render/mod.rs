@@ -87,6 +87,13 @@ pub(crate) fn missing_changes(gap: &WatchGap) {
     complain(&format!("{which} missing here: {}", gap.message));
 }
 
+/// Says that nothing is known of a unit that is watched.
+pub(crate) fn unknown_yet(name: &str) {
+    complain(&format!(
+        "no unit {name} has been started yet; its changes are told when it is (aer list tells the names)"
+    ));
+}
+
 fn missing_sentence(bytes: u64, entries: u64, why: &str) -> String {
     let amount = match (bytes, entries) {
         (0, 0) => "output".to_owned(),

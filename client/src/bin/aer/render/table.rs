@@ -15,11 +15,8 @@ pub(crate) fn status(answer: &StatusResponse) -> String {
     facts.extend([
         ("version", answer.version.clone()),
         ("daemon", daemon(answer)),
-        ("keeper", process(answer.keeper_pid)),
-        (
-            "runs",
-            format!("{} live, {} since the daemon began", answer.runs_live, answer.runs_total),
-        ),
+        ("keeper", keeper(answer)),
+        ("runs", format!("{} live, {} since auraed began", answer.runs_live, answer.runs_total)),
         ("schedule", format!("{} enabled, {} disabled", answer.enabled, answer.disabled)),
         ("spawning", answer.spawn_method.clone()),
         ("tracking", answer.tracking.clone()),
@@ -33,6 +30,13 @@ fn daemon(answer: &StatusResponse) -> String {
     let start = answer.daemon_starts;
     let since = moment(answer.started_at).unwrap_or_else(|| "an unknown time".to_owned());
     format!("{}, start {start}, since {since}", process(answer.daemon_pid))
+}
+
+/// The keeper's process, where it lives: what kills it, the daemon says first.
+fn keeper(answer: &StatusResponse) -> String {
+    let killed = answer.problems.iter().any(|problem| problem.starts_with("the keeper (auraed,"));
+    let was = if killed { ", killed" } else { "" };
+    format!("{}{was}", process(answer.keeper_pid))
 }
 
 fn process(pid: i32) -> String {
@@ -89,7 +93,7 @@ health    healthy
 version   0.1.0
 daemon    pid 12, start 1, since 2023-11-14T22:13:20Z
 keeper    pid 11
-runs      2 live, 10 since the daemon began
+runs      2 live, 10 since auraed began
 schedule  3 enabled, 1 disabled
 spawning  clone3-into-cgroup
 tracking  cgroup2

@@ -48,7 +48,8 @@ pub(crate) fn changed(
 
 /// Writes that a unit is up. The daemon's name for it counts, since it may have made one up.
 pub(crate) fn started(answer: &StartResponse, name: &str, output: Format) -> Result<(), Failure> {
-    let sentence = up("started", answer.meta.as_ref(), name, answer.pid);
+    let verb = if answer.was_up { "already up:" } else { "started" };
+    let sentence = up(verb, answer.meta.as_ref(), name, answer.pid);
     told(output, &sentence, &Started::from(answer))
 }
 

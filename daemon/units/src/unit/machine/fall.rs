@@ -108,13 +108,12 @@ impl Unit {
     /// Nothing of it runs any more.
     pub(super) fn down(&mut self, turn: &mut Turn<'_>, record: Option<Arc<ExitRecord>>) {
         self.timer = None;
+        if turn.keeper_lost && self.next.is_some() {
+            self.put_off(turn, record);
+            self.refuse(turn, &[Awaited::UpAgain], Refusal::KeeperLost);
+            return;
+        }
         if let Some((spec, by)) = self.next.take() {
-            if turn.keeper_lost {
-                self.spec = spec;
-                self.put_off(turn, &format!("the start that {by} ordered"), record);
-                self.refuse(turn, &[Awaited::UpAgain], Refusal::KeeperLost);
-                return;
-            }
             self.enter(turn, UnitState::Inactive, ChangeCause::Order(by.clone()), record);
             self.answer_start_failed(turn);
             let answer = self.down_answer();

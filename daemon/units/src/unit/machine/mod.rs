@@ -164,6 +164,13 @@ impl Unit {
         }
     }
 
+    /// Something is wrong with it that it does not end by; said until it ends, or has something worse to say.
+    pub(crate) fn complain(&mut self, why: String) {
+        if self.failure.is_none() {
+            self.failure = Some(Box::new(Failure { why, record: None }));
+        }
+    }
+
     fn want(&mut self, turn: &Turn<'_>, wanted: Wanted, by: Origin) {
         self.desired = Desired { wanted, by, at: turn.now.wall };
     }

@@ -27,7 +27,7 @@ impl Unit {
         match self.state {
             UnitState::Running | UnitState::Reloading | UnitState::Exited => {
                 self.waiting.push((ticket, Awaited::Up));
-                self.answer_up(turn);
+                self.answer_up(turn, true);
             }
             UnitState::Before(_) | UnitState::Starting | UnitState::After(_) => {
                 self.waiting.push((ticket, Awaited::Up));
@@ -182,11 +182,11 @@ impl Unit {
     }
 
     /// Answers those who wait for its start with its last run.
-    pub(super) fn answer_up(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn answer_up(&mut self, turn: &mut Turn<'_>, was_up: bool) {
         // A process that has ended is nobody's any more.
         let over = self.last.as_ref().map(|record| (record.run, 0));
         if let Some((run, pid)) = self.main.map(|main| (main.run, main.pid)).or(over) {
-            let answer = Answer::Up { name: self.name().clone(), run, pid };
+            let answer = Answer::Up { name: self.name().clone(), run, pid, was_up };
             self.answer(turn, &[Awaited::Up], &answer);
         }
     }

@@ -19,7 +19,7 @@ const CROWDED_PAUSE: Duration = Duration::from_secs(1);
 impl Unit {
     /// Begins anew, as somebody ordered; nothing of it runs.
     pub(super) fn begin_by_hand(&mut self, turn: &mut Turn<'_>, spec: Arc<UnitSpec>, by: Origin) {
-        self.spec = spec;
+        (self.spec, self.next) = (spec, None);
         (self.restarts, self.streak) = (0, 0);
         if turn.room > 0 {
             self.begin(turn, by.clone(), ChangeCause::Order(by));
@@ -52,14 +52,14 @@ impl Unit {
         }
     }
 
-    /// It is to begin, and nothing can be made: it waits for the next core, which begins it at once.
-    pub(super) fn put_off(
-        &mut self,
-        turn: &mut Turn<'_>,
-        what: &str,
-        record: Option<Arc<ExitRecord>>,
-    ) {
+    /// It is to begin, and nothing can be made: it waits for the next core, which begins it at once. What was ordered stays
+    /// an order.
+    pub(super) fn put_off(&mut self, turn: &mut Turn<'_>, record: Option<Arc<ExitRecord>>) {
         self.timer = None;
+        let what = match &self.next {
+            Some((_, by)) => format!("the start that {by} ordered"),
+            None => format!("restart {} after {}", self.restarts.saturating_add(1), self.result),
+        };
         let why = format!("{what} is due, and there is no keeper; start auraed again");
         self.enter(turn, UnitState::Waiting, ChangeCause::Policy(why), record);
         self.answer_start_failed(turn);
@@ -70,8 +70,7 @@ impl Unit {
     /// Begins anew, as its own rules want.
     pub(super) fn begin_by_itself(&mut self, turn: &mut Turn<'_>) {
         if turn.keeper_lost {
-            let what = format!("restart {} after {}", self.restarts.saturating_add(1), self.result);
-            self.put_off(turn, &what, None);
+            self.put_off(turn, None);
             return;
         }
         if turn.room == 0 {
@@ -79,11 +78,15 @@ impl Unit {
             return;
         }
         self.timer = None;
+        if let Some((spec, by)) = self.next.take() {
+            self.begin_by_hand(turn, spec, by);
+            return;
+        }
         let limit = self.spec.restart.start_limit;
         if let Some(again_in) = self.window.refuses(limit, turn.now.monotonic) {
             self.result = UnitResult::StartLimitHit;
             let why = format!(
-                "it was started too often, its limit is {}; somebody may start it again in {}",
+                "it was started too often, its limit is {}; it can be started again {} after that, or at once when it is forgotten",
                 limit.map_or_else(String::new, |it| format!(
                     "{} in {}",
                     it.starts,
@@ -172,17 +175,17 @@ impl Unit {
                 self.up_since = Some(turn.now.monotonic);
                 self.enter(turn, UnitState::Running, cause, record);
                 self.arm(turn, self.spec.run_limit);
-                self.answer_up(turn);
+                self.answer_up(turn, false);
             }
             Kind::Oneshot { remain_after_exit: true } => {
                 self.enter(turn, UnitState::Exited, cause, record);
                 self.timer = None;
-                self.answer_up(turn);
+                self.answer_up(turn, false);
                 let answer = self.down_answer();
                 self.answer(turn, &[Awaited::Rest], &answer);
             }
             Kind::Oneshot { remain_after_exit: false } => {
-                self.answer_up(turn);
+                self.answer_up(turn, false);
                 self.down(turn, record);
             }
         }

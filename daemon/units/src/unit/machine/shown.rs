@@ -28,6 +28,7 @@ impl Unit {
             last: self.last.clone(),
             failure: self.failure.as_ref().map(|failure| failure.why.clone()),
             limits: self.spec.setting.limits,
+            spec: std::sync::Arc::clone(&self.spec),
         }
     }
 

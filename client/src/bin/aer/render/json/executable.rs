@@ -170,7 +170,7 @@ fn steps(steps: Vec<runtime::Step>) -> Vec<Step> {
     steps.into_iter().map(step).collect()
 }
 
-/// As all enumerations here: `on_failure`.
+/// As all enumerations here: `on-failure`.
 fn word_of<W: Word>(number: i32) -> String {
     super::word(W::PREFIX, number, |number| W::try_from(number).ok().map(W::name))
 }

@@ -42,7 +42,7 @@ fn only_the_cause_that_applies_is_there() {
         error_number: 13,
         message: "m".into(),
     };
-    let wanted = json!({"stage": "oom_adjust", "error_number": 13, "message": "m"});
+    let wanted = json!({"stage": "oom-adjust", "error_number": 13, "message": "m"});
     for (cause, key, expected) in [
         (exit_record::Cause::Signal(9), "signal", json!(9)),
         (exit_record::Cause::Lost("why".into()), "lost", json!("why")),
@@ -146,7 +146,7 @@ fn what_a_unit_is_has_the_names_of_the_wire() {
     assert_eq!(executable["stdin"], json!({"data": "/w=="}));
     assert_eq!(executable["before"], json!([{"command": "x", "argv": []}]));
     let restart = json!({
-        "when": "on_failure", "delay_ms": 0, "max_delay_ms": null, "steps": 0, "jitter_ms": 0,
+        "when": "on-failure", "delay_ms": 0, "max_delay_ms": null, "steps": 0, "jitter_ms": 0,
         "reset_after_ms": null, "start_limit": null, "start_interval_ms": null, "prevent": [],
         "force": [],
     });
@@ -187,7 +187,7 @@ fn a_change_has_the_names_of_the_wire() {
         json!({"change": {
             "sequence": 7, "changed_at": 0, "meta": null, "from": "starting", "to": "running",
             "cause": "readiness", "message": "", "origin": null, "run_id": "", "pid": 0,
-            "exit": null, "result": "out_of_memory",
+            "exit": null, "result": "out-of-memory",
         }})
     );
 }

@@ -12,6 +12,7 @@ pub(crate) struct Started {
     meta: Option<Meta>,
     run_id: String,
     pid: i32,
+    was_up: bool,
 }
 
 /// The answer of Stop.
@@ -140,14 +141,14 @@ impl Listed {
 impl From<&runtime::StartResponse> for Started {
     fn from(answer: &runtime::StartResponse) -> Self {
         let meta = answer.meta.as_ref().map(Meta::from);
-        Self { meta, run_id: answer.run_id.clone(), pid: answer.pid }
+        Self { meta, run_id: answer.run_id.clone(), pid: answer.pid, was_up: answer.was_up }
     }
 }
 
 impl From<&runtime::RestartResponse> for Started {
     fn from(answer: &runtime::RestartResponse) -> Self {
         let meta = answer.meta.as_ref().map(Meta::from);
-        Self { meta, run_id: answer.run_id.clone(), pid: answer.pid }
+        Self { meta, run_id: answer.run_id.clone(), pid: answer.pid, was_up: false }
     }
 }
 

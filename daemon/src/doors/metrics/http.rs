@@ -1,0 +1,103 @@
+//! As much of HTTP/1.1 (RFC 9112) as a scrape needs: one GET, one answer, and the connection is closed.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+/// The most that a request's head may have.
+const LONGEST_HEAD: usize = 8 << 10;
+/// How long a client has for its request, and for taking the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Metrics,
+    Elsewhere,
+    OtherMethod,
+    Nonsense,
+}
+
+/// Answers one request. Who goes, stalls or talks nonsense is nobody's concern.
+pub(super) async fn answer<S>(mut stream: S, page: impl AsyncFnOnce() -> String)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Ok(Ok(head)) = timeout(PATIENCE, read_head(&mut stream)).await else { return };
+    let (status, body) = match asked(&head) {
+        Asked::Metrics => ("200 OK", page().await),
+        Asked::Elsewhere => ("404 Not Found", "the metrics are at /metrics\n".to_owned()),
+        Asked::OtherMethod => ("405 Method Not Allowed", "GET is the only method\n".to_owned()),
+        Asked::Nonsense => ("400 Bad Request", "this is not HTTP\n".to_owned()),
+    };
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    drop(
+        timeout(PATIENCE, async {
+            stream.write_all(answer.as_bytes()).await?;
+            stream.shutdown().await
+        })
+        .await,
+    );
+}
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while head.len() < LONGEST_HEAD && !is_whole(&head) {
+        if stream.read_buf(&mut head).await? == 0 {
+            break;
+        }
+    }
+    Ok(head)
+}
+
+fn is_whole(head: &[u8]) -> bool {
+    head.windows(4).any(|end| end == b"\r\n\r\n") || head.windows(2).any(|end| end == b"\n\n")
+}
+
+fn asked(head: &[u8]) -> Asked {
+    let line = head.split(|byte| *byte == b'\n').next().and_then(|line| str::from_utf8(line).ok());
+    let mut words = line.unwrap_or_default().split_ascii_whitespace();
+    let (method, target, version) = (words.next(), words.next(), words.next());
+    let (Some(method), Some(target), Some(version)) = (method, target, version) else {
+        return Asked::Nonsense;
+    };
+    let path = target.split('?').next().unwrap_or_default();
+    match (version.starts_with("HTTP/1."), method == "GET", path == "/metrics" && is_whole(head)) {
+        (false, _, _) => Asked::Nonsense,
+        (true, false, _) => Asked::OtherMethod,
+        (true, true, true) => Asked::Metrics,
+        (true, true, false) => Asked::Elsewhere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_read() {
+        let of = |line: &str| asked(format!("{line}\r\nHost: x\r\n\r\n").as_bytes());
+        assert_eq!(of("GET /metrics HTTP/1.1"), Asked::Metrics);
+        assert_eq!(of("GET /metrics?x=1 HTTP/1.0"), Asked::Metrics);
+        assert_eq!(of("GET / HTTP/1.1"), Asked::Elsewhere);
+        assert_eq!(of("POST /metrics HTTP/1.1"), Asked::OtherMethod);
+        assert_eq!(of("GET /metrics HTTP/2"), Asked::Nonsense);
+        assert_eq!(asked(b""), Asked::Nonsense);
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_hurts(head in any::<Vec<u8>>()) {
+            asked(&head);
+        }
+    }
+}
