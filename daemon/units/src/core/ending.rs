@@ -101,9 +101,13 @@ impl Core {
         }
     }
 
-    /// Whom the end of this run reaches; the end of everything spares nobody.
+    /// Whom the end of this run reaches; the end of everything spares nobody, nor does that of a run of which it is not
+    /// known whether its main process lives.
     pub(super) fn kill_mode(&self, run: &Run) -> KillMode {
         match (run.kill_mode(), self.shut_down.is_some()) {
+            (KillMode::Mixed | KillMode::Process, _) if run.lost.is_some() => {
+                KillMode::ControlGroup
+            }
             (KillMode::Process, true) => KillMode::Mixed,
             (KillMode::None, true) => KillMode::ControlGroup,
             (mode, _) => mode,
@@ -254,7 +258,7 @@ impl Core {
             self.give_up_unclaimed(now, id, actions);
             return;
         }
-        let main_lives = run.exit.is_none();
+        let main_lives = run.exit.is_none() && run.lost.is_none();
         let kills = self.final_kill(run);
         let first = match run.end {
             End::Killed(_) => false,

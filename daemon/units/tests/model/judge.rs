@@ -32,8 +32,6 @@ pub(crate) struct Judge {
     shut_down: Option<Duration>,
     /// There is no keeper: nothing begins.
     keeper_lost: bool,
-    /// What begins could not be kept: nobody's order begins anything.
-    no_room: bool,
 }
 
 impl Judge {
@@ -48,7 +46,6 @@ impl Judge {
             callers: BTreeMap::new(),
             shut_down: None,
             keeper_lost: false,
-            no_room: false,
         }
     }
 
@@ -115,7 +112,7 @@ impl Judge {
                 }
             }
             Event::KeeperLost => (self.keeper_lost, self.units.keeper_lost) = (true, true),
-            Event::Room { there } => self.no_room = !there,
+            Event::Room { there } => self.units.no_room = !there,
             Event::Emptied { .. }
             | Event::OutputsLost { .. }
             | Event::Settled { .. }
@@ -152,7 +149,7 @@ impl Judge {
     /// The core is lost; whoever waited is gone with it, and what it had done last may be done again.
     pub(crate) fn core_is_lost(&mut self) {
         self.callers.values_mut().for_each(|caller| caller.done = true);
-        (self.keeper_lost, self.units.keeper_lost, self.no_room) = (false, false, false);
+        (self.keeper_lost, self.units.keeper_lost, self.units.no_room) = (false, false, false);
         for run in self.live.values_mut() {
             run.was_settling = std::mem::take(&mut run.settling);
             run.unadopted = true;
@@ -275,7 +272,7 @@ impl Judge {
 
     fn spawns(&mut self, now: Duration, execution: &Execution, origin: &Origin) {
         assert!(self.shut_down.is_none(), "nothing is started any more");
-        assert!(!self.keeper_lost && !self.no_room, "nothing can be made, or kept");
+        assert!(!self.keeper_lost && !self.units.no_room, "nothing can be made, or kept");
         assert!(!self.over.contains(&execution.run), "a run id means one execution");
         assert!(self.live.values().all(|run| run.name != execution.name), "one name");
         assert!(!self.units.known.contains_key(&execution.name), "it is a unit's name");
@@ -344,7 +341,7 @@ impl Judge {
             }
             (Answer::Up { .. }, Asked::Up) => {}
             (Answer::Refused(Refusal::NoRoom), Asked::Execute(_) | Asked::Up) => {
-                assert!(self.no_room);
+                assert!(self.units.no_room);
             }
             (
                 Answer::Refused(Refusal::KeeperLost),
