@@ -10,7 +10,7 @@ use std::{
 
 use nix::{
     sys::{
-        signal::{Signal, kill},
+        signal::{SigHandler, Signal, kill, signal},
         wait::{Id, WaitPidFlag, waitid},
     },
     unistd::Pid,
@@ -214,4 +214,15 @@ fn await_end(mut child: Child, pid: Pid, shared: &Shared) {
     let mut seen = lock(shared);
     seen.status = Some(child.wait().expect("it is our child and has ended"));
     shared.1.notify_all();
+}
+
+/// Has the programs that the tests start heed interrupts: a shell that runs the tests in the background has us ignore them,
+/// and what is ignored stays so in programs that are executed.
+#[expect(unsafe_code, reason = "an action of a signal may be a function")]
+pub fn heed_interrupts() {
+    for number in [Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the usual action is none of ours.
+        let usual = unsafe { signal(number, SigHandler::SigDfl) };
+        usual.expect("these two can be had as they usually are");
+    }
 }

@@ -108,6 +108,7 @@ pub(crate) fn trial(name: &str, needs: &[Need], body: impl FnOnce() + Send + 'st
 
 fn main() {
     let mut arguments = Arguments::from_args();
+    tests::process::heed_interrupts();
     // Most of a test is waiting: for time-outs that are promised, for processes to begin and to end.
     let cores = available_parallelism().map_or(1, usize::from);
     arguments.test_threads.get_or_insert((4 * cores).min(MOST_THREADS));
