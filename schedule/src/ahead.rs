@@ -135,6 +135,11 @@ impl Ahead {
         (noted, whole)
     }
 
+    /// Whether there may be room for changes of so many bytes.
+    pub(crate) fn may_fit(&self, bytes: usize) -> bool {
+        self.next.is_some_and(|at| at.saturating_add(bytes) < AREA)
+    }
+
     /// Brings a commit to the disk; false where there is no room for it. After an error it may be there or not.
     pub(crate) fn append(&mut self, noted: &Noted) -> io::Result<bool> {
         let (Some((file, salt)), Some(at)) = (&self.file, self.next) else { return Ok(false) };

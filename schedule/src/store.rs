@@ -174,8 +174,14 @@ impl Store {
         bookkeeping: &Bookkeeping,
     ) -> Result<(), Trouble> {
         let changes: Vec<_> = changes.collect();
-        let noted = Noted::new(format, &changes, *bookkeeping);
-        let is_ahead = self.ahead.append(&noted).map_err(Trouble::Machine)?;
+        let length =
+            |(key, value): &(&[u8], Option<&[u8]>)| key.len() + value.map_or(0, <[u8]>::len);
+        // An import of thousands is not copied for nothing.
+        let is_ahead = self.ahead.may_fit(changes.iter().map(length).sum())
+            && self
+                .ahead
+                .append(&Noted::new(format, &changes, *bookkeeping))
+                .map_err(Trouble::Machine)?;
         self.put(format, &changes, bookkeeping)?;
         if !is_ahead {
             self.flush()?;

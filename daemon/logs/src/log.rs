@@ -152,6 +152,9 @@ impl Log {
         let (segment, _) = self.write_end.writable()?;
         let position = segment.end();
         segment.write_entry(&Entry { position, ..entry })?;
+        if matches!(entry.kind, Kind::Gap { .. }) {
+            self.write_end.has_gap();
+        }
         Ok(position)
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Segment {
     length: u64,
     index: File,
     entries: u64,
+    /// Its index was damaged, and says so now.
+    mended: bool,
 }
 
 impl Segment {
@@ -62,7 +64,8 @@ impl Segment {
         let path = folder.index(base);
         // Without its index a segment's bytes are nobody's, but the log goes on.
         let index = options().create(true).open(&path).map_err(failed(&path))?;
-        let mut segment = Self { folder: folder.clone(), base, data, length, index, entries: 0 };
+        let folder = folder.clone();
+        let mut segment = Self { folder, base, data, length, index, entries: 0, mended: false };
         segment.mend().map_err(failed(&path))?;
         Ok(segment)
     }
@@ -75,7 +78,8 @@ impl Segment {
         let path = folder.data(base);
         let data = options().create_new(true).open(&path);
         let data = data.map_err(|source| WriteError { path, source })?;
-        Ok(Self { folder: folder.clone(), base, data, length: 0, index, entries: 0 })
+        let folder = folder.clone();
+        Ok(Self { folder, base, data, length: 0, index, entries: 0, mended: false })
     }
 
     /// The segment after this one.
@@ -115,6 +119,7 @@ impl Segment {
         let entries = found.saturating_sub(self.entries);
         let kind = Kind::Gap { stream: None, bytes: lost, entries, reason };
         let gap = Entry { position: last.position, time: last.time, run: None, kind };
+        self.mended = true;
         self.write_index(&gap)
     }
 
@@ -122,6 +127,11 @@ impl Segment {
     /// writer leaves no hole, so what reads as zeros there is no program's. Where that cannot be asked there is none.
     pub(crate) fn has_hole(&self) -> bool {
         !holes(&self.data, self.length).is_empty()
+    }
+
+    /// Whether a gap was written when it was opened.
+    pub(crate) fn was_mended(&self) -> bool {
+        self.mended
     }
 
     pub(crate) fn base(&self) -> u64 {

@@ -23,7 +23,7 @@ use crate::{
     reader::{Filter, ReadError, Reader},
     retention::Retention,
     shared::{Located, Problem, Shared},
-    upkeep::{Keeper, Upkeep},
+    upkeep::{Caretaker, Upkeep},
     writer::Writer,
 };
 
@@ -194,17 +194,17 @@ impl LogStore {
         let upkeep = Upkeep::new(retention, Sizes { segment_bytes, segment_entries, copy });
         let shared = Shared::new(root.to_owned(), queue, options.remembered, upkeep);
         let shared = Arc::new(shared);
-        let keeper = Keeper::new(Arc::clone(&shared));
-        let keeper = thread::Builder::new()
+        let caretaker = Caretaker::new(Arc::clone(&shared));
+        let caretaker = thread::Builder::new()
             .name("log-upkeep".to_owned())
-            .spawn(|| keeper.run())
+            .spawn(|| caretaker.run())
             .map_err(OpenError::Thread)?;
         let writer = Writer::new(Arc::clone(&shared), null, overflows, on_finished);
         let writer = thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(|| writer.run())
             .map_err(OpenError::Thread)?;
-        let (writer, upkeep) = (Mutex::new(Some(writer)), Mutex::new(Some(keeper)));
+        let (writer, upkeep) = (Mutex::new(Some(writer)), Mutex::new(Some(caretaker)));
         Ok(Self { handle: Arc::new(Handle { shared, writer, upkeep }) })
     }
 
@@ -305,6 +305,12 @@ impl LogStore {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         self.shared().problems()
+    }
+
+    /// How many gaps were told in a log since the store was opened.
+    #[must_use]
+    pub fn gaps(&self, log: &LogName) -> u64 {
+        self.shared().upkeep.gaps(log)
     }
 
     /// A cursor over a log, which need not exist yet.

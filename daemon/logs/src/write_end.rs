@@ -62,9 +62,16 @@ impl WriteEnd {
             None => {
                 let segment = Segment::open(&self.folder)?;
                 self.upkeep.begun(&self.name, None, segment.base());
+                if segment.was_mended() {
+                    self.has_gap();
+                }
                 // What is missing in it would be taken for a program's zeros: it is closed and looked through.
-                let whole = !segment.has_hole();
-                if whole { segment } else { self.next(segment)? }
+                if segment.has_hole() {
+                    self.has_gap();
+                    self.next(segment)?
+                } else {
+                    segment
+                }
             }
             Some(old) if full(&old) => self.next(old)?,
             Some(segment) => segment,
@@ -104,6 +111,11 @@ impl WriteEnd {
         if !self.unsynced.load(Ordering::Relaxed) && !self.unsynced.swap(true, Ordering::Relaxed) {
             self.upkeep.written(&self.name, &self.unsynced);
         }
+    }
+
+    /// A gap was told in it.
+    pub(crate) fn has_gap(&self) {
+        self.upkeep.gap(&self.name);
     }
 
     /// Nothing can be written: perhaps something can go.

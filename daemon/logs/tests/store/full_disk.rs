@@ -6,7 +6,7 @@ use logs::{Attach, Filter, GapReason, Item, LogName, LogStore, Options, Position
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
-use crate::fixture::{exited, finish, follow, open, output, pipe, rest, run};
+use crate::fixture::{exited, finish, follow, holds, open, output, pipe, rest, run};
 
 /// A tmpfs of one MiB.
 struct SmallDisk {
@@ -98,11 +98,61 @@ fn full_disk(disk: &SmallDisk, options: Options) {
     }
     let printed = PRINTED + 1 + again.len();
     assert_eq!(kept.len() as u64 + lost, printed as u64);
+    let gaps = items.iter().filter(|item| matches!(item, Item::Gap { .. })).count();
+    assert_eq!(logs.gaps(&LogName::Commands), gaps as u64);
     assert!(lost > 3_000_000);
     assert!(matches!(items.last(), Some(Item::End { .. })));
     if !options.copy {
         assert_eq!(logs.problems(), []);
     }
+}
+
+/// Where there is no room for checksums, closed segments are read without them, and get them when there is.
+#[test]
+fn what_cannot_be_sealed_is_read_all_the_same() {
+    let disk = match SmallDisk::new() {
+        Ok(disk) => disk,
+        Err(errno) => {
+            println!("SKIPPED: a small disk needs the right to mount a tmpfs: {errno}");
+            return;
+        }
+    };
+    let (run, log) = (run(1), LogName::Commands);
+    let options = Options { segment_bytes: 100_000, ..Options::default() };
+    let text: Vec<u8> = (0..).flat_map(|n| format!("{n}\n").into_bytes()).take(350_000).collect();
+    let (logs, finished) = open(&disk.root(), options);
+    let (out_read, mut stdout) = pipe();
+    let (err_read, stderr) = pipe();
+    let attach =
+        Attach { run, log: log.clone(), stdout: out_read, stderr: err_read, resumed: false };
+    logs.attach(attach).unwrap();
+    stdout.write_all(&text).unwrap();
+    drop((stdout, stderr));
+    finish(&logs, &finished, run, exited(0));
+    logs.close();
+    let sums = || {
+        let files = fs::read_dir(disk.root().join("commands")).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|it| it == "sum")).collect::<Vec<_>>()
+    };
+    sums().iter().for_each(|path| fs::remove_file(path).unwrap());
+    let filler = disk.folder.path().join("filler");
+    let full = fs::write(&filler, vec![0; 1 << 20]).unwrap_err();
+    assert_eq!(full.raw_os_error(), Some(nix::libc::ENOSPC));
+
+    let (logs, _) = open(&disk.root(), options);
+    let read = |logs: &LogStore| {
+        let items = rest(&mut logs.reader(log.clone(), Position(0), Filter::default()));
+        assert!(!items.iter().any(|item| matches!(item, Item::Gap { .. })), "{items:?}");
+        output(&items, run, Stream::Stdout)
+    };
+    assert!(read(&logs) == text);
+    logs.close();
+    assert_eq!(sums(), Vec::<PathBuf>::new());
+    fs::remove_file(&filler).unwrap();
+    let (logs, _) = open(&disk.root(), options);
+    holds("all closed segments are sealed", || sums().len() >= 3);
+    assert!(read(&logs) == text);
 }
 
 /// What was kept while there was no daemon is given up like output, and told like it; what the pipe holds comes after.

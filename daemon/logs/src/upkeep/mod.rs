@@ -1,0 +1,189 @@
+//! What is done about files besides writing them: segments are removed that are too much or too old, closed ones get
+//! their checksums, and what was written is brought to the disk.
+//!
+//! It has a thread of its own, "log-upkeep", since each of these can take long, and the writer must not. The thread gives
+//! way to all others, and sleeps until there is something to do: an idle store does not wake.
+//!
+//! Invariant: it never touches the segment that is being written. Where that is to go, the writer is asked to close it.
+
+mod caretaker;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::caretaker::Caretaker;
+use crate::{clock, log::Sizes, name::LogName, retention::Retention};
+
+/// The audit log waits no longer than this for the disk.
+const AUDIT_SYNC: Duration = Duration::from_secs(1);
+
+/// A segment was begun.
+#[derive(Debug)]
+struct Begun {
+    log: LogName,
+    /// The one before, which is closed thereby.
+    closed: Option<u64>,
+    base: u64,
+}
+
+/// Something is to be on the disk by then.
+#[derive(Debug)]
+struct Unsynced {
+    by: Instant,
+    log: LogName,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// The segment that is being written. The mark is taken away first: what is written later is told again.
+    Active(Arc<AtomicBool>),
+    Closed(u64),
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    begun: Vec<Begun>,
+    unsynced: Vec<Unsynced>,
+    /// When the first of what was written is to be on the disk.
+    sync_at: Option<Instant>,
+    pressed: bool,
+    /// The thread is to look before it sleeps on.
+    rung: bool,
+}
+
+/// What the writer tells, and what it may ask.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    retention: Retention,
+    usual: Sizes,
+    waiting: Mutex<Waiting>,
+    bell: Condvar,
+    known: Mutex<BTreeSet<LogName>>,
+    /// How many gaps each log was given, where it was one.
+    gaps: Mutex<BTreeMap<LogName, u64>>,
+    logs: AtomicUsize,
+    closed: AtomicBool,
+}
+
+impl Upkeep {
+    pub(crate) fn new(retention: Retention, usual: Sizes) -> Self {
+        Self {
+            retention,
+            usual,
+            waiting: Mutex::default(),
+            bell: Condvar::new(),
+            known: Mutex::default(),
+            gaps: Mutex::default(),
+            logs: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        waiting.rung = true;
+        drop(waiting);
+        self.bell.notify_one();
+    }
+
+    /// How many logs there are: where this changes, so may [`Self::sizes`].
+    pub(crate) fn logs(&self) -> usize {
+        self.logs.load(Ordering::Relaxed)
+    }
+
+    /// When segments of this log are closed.
+    pub(crate) fn sizes(&self, log: &LogName) -> Sizes {
+        self.retention.sizes(log, self.logs(), self.usual)
+    }
+
+    fn know(&self, log: &LogName) {
+        if self.retention.total.is_none() {
+            return;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(log) {
+            known.insert(log.clone());
+            self.logs.store(known.len(), Ordering::Relaxed);
+        }
+    }
+
+    fn unknow(&self, log: &LogName) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(log);
+        self.logs.store(known.len(), Ordering::Relaxed);
+    }
+
+    /// A segment was opened or begun. Wakes nobody unless another one was closed.
+    pub(crate) fn begun(&self, log: &LogName, closed: Option<u64>, base: u64) {
+        self.know(log);
+        let mut waiting = self.lock();
+        waiting.begun.push(Begun { log: log.clone(), closed, base });
+        if closed.is_some() {
+            self.ring(waiting);
+        }
+    }
+
+    /// Something was written to a log, for the first time since it was synced.
+    pub(crate) fn written(&self, log: &LogName, unsynced: &Arc<AtomicBool>) {
+        let what = What::Active(Arc::clone(unsynced));
+        let unsynced = self.unsynced(log, what);
+        let mut waiting = self.lock();
+        let earlier = waiting.sync_at.is_none_or(|before| unsynced.by < before);
+        if earlier {
+            waiting.sync_at = Some(unsynced.by);
+        }
+        waiting.unsynced.push(unsynced);
+        // Where age counts, it must be known when the first entry was written.
+        if earlier || self.retention.by_age() {
+            self.ring(waiting);
+        }
+    }
+
+    fn unsynced(&self, log: &LogName, what: What) -> Unsynced {
+        let within = match log {
+            LogName::Audit => self.retention.sync_interval.min(AUDIT_SYNC),
+            LogName::Daemon | LogName::Commands | LogName::Unit(_) => self.retention.sync_interval,
+        };
+        Unsynced { by: clock::now().instant + within, log: log.clone(), what }
+    }
+
+    /// A gap was told in a log.
+    pub(crate) fn gap(&self, log: &LogName) {
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = gaps.entry(log.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// How many were, since the store was opened.
+    pub(crate) fn gaps(&self, log: &LogName) -> u64 {
+        let gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.get(log).copied().unwrap_or_default()
+    }
+
+    /// There is no room on the disk.
+    pub(crate) fn press(&self) {
+        let mut waiting = self.lock();
+        waiting.pressed = true;
+        self.ring(waiting);
+    }
+
+    /// Ends the thread, after what it is at.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.ring(self.lock());
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
