@@ -17,7 +17,7 @@ use std::{ffi::CString, fs::File, os::fd::OwnedFd, path::Path};
 
 use api::runtime::StartStage;
 use nix::{errno::Errno, sys::stat::Mode};
-use units::{RunId, UnitResult};
+use units::{RunId, Told};
 
 use crate::environment::Environment;
 
@@ -35,18 +35,17 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) run: RunId,
     /// The user's comment; may be empty.
     pub(crate) comment: &'a str,
-    /// The main process of the unit's program, for commands on reload and on stop: `MAINPID`.
-    pub(crate) main_pid: Option<i32>,
+    /// What it is told of its unit's program: `MAINPID`, and for commands on stop `SERVICE_RESULT`, `EXIT_CODE` and
+    /// `EXIT_STATUS` (systemd.exec(5)).
+    pub(crate) told: Told,
     /// Where it says that it is ready, if that is awaited of it: `NOTIFY_SOCKET`.
     pub(crate) notify_socket: Option<&'a Path>,
-    /// What came of the unit's program so far, for commands on stop: `SERVICE_RESULT` (systemd.exec(5)).
-    pub(crate) result: Option<UnitResult>,
 }
 
 impl<'a> Circumstances<'a> {
     /// Of a run that is no unit's.
     pub(crate) fn of(run: RunId, comment: &'a str) -> Self {
-        Self { run, comment, main_pid: None, notify_socket: None, result: None }
+        Self { run, comment, told: Told::default(), notify_socket: None }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs, io::Read, path::Path};
 
 use nix::{sys::wait::WaitStatus, unistd::geteuid};
 use spawn::{Method, Parentage, Plan, PlanInput, Spawner};
-use units::{CommandLine, EnvironmentFile, Setting, Stdin};
+use units::{CommandLine, Ended, EnvironmentFile, Setting, Stdin, UnitResult};
 
 use super::*;
 
@@ -90,9 +90,12 @@ fn variables_count_in_their_order_and_ours_above_all() {
     }
     let told = Circumstances {
         comment: "why",
-        main_pid: Some(42),
+        told: Told {
+            main_pid: 42,
+            result: Some(UnitResult::Signal),
+            ended: Some(Ended::Killed(15)),
+        },
         notify_socket: Some(Path::new("/run/x/notify")),
-        result: Some(UnitResult::ExitCode),
         ..circumstances("")
     };
     let printed = output(&setting, &told, "/usr/bin/env");
@@ -101,7 +104,9 @@ fn variables_count_in_their_order_and_ours_above_all() {
         ("AURAE_COMMENT", "why"),
         ("MAINPID", "42"),
         ("NOTIFY_SOCKET", "/run/x/notify"),
-        ("SERVICE_RESULT", "exit-code"),
+        ("SERVICE_RESULT", "signal"),
+        ("EXIT_CODE", "killed"),
+        ("EXIT_STATUS", "TERM"),
     ] {
         assert_eq!(value(&printed, name).as_deref(), Some(expected), "{name}: {printed}");
     }

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, ffi::CString, os::unix::ffi::OsStrExt};
 
-use units::{CommandLine, Expanded, InvalidArgv};
+use units::{CommandLine, Ended, Expanded, InvalidArgv, Told, signal_name};
 
 use super::Circumstances;
 use crate::environment::{COMMENT, Environment, RUN};
@@ -17,11 +17,24 @@ const MAIN_PID: &str = "MAINPID";
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// What came of the unit's program, in systemd's words (systemd.exec(5)).
 const SERVICE_RESULT: &str = "SERVICE_RESULT";
+/// How the unit's program ended, where it has: `exited`, `killed` or `dumped`.
+const EXIT_CODE: &str = "EXIT_CODE";
+/// The status it exited with, or the signal's name without `SIG`.
+const EXIT_STATUS: &str = "EXIT_STATUS";
 
 /// An environment, complete. Each name is in it once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Variables {
     values: BTreeMap<String, Vec<u8>>,
+}
+
+/// As systemd.exec(5) has it.
+fn in_words(ended: Ended) -> (&'static str, String) {
+    match ended {
+        Ended::Exited(status) => ("exited", status.to_string()),
+        Ended::Killed(signal) => ("killed", signal_name(signal)),
+        Ended::Dumped(signal) => ("dumped", signal_name(signal)),
+    }
 }
 
 impl Variables {
@@ -46,14 +59,19 @@ impl Variables {
         if !circumstances.comment.is_empty() {
             told(COMMENT, circumstances.comment.as_bytes().to_vec());
         }
-        if let Some(pid) = circumstances.main_pid {
-            told(MAIN_PID, pid.to_string().into_bytes());
+        let Told { main_pid, result, ended } = circumstances.told;
+        if main_pid != 0 {
+            told(MAIN_PID, main_pid.to_string().into_bytes());
         }
         if let Some(path) = circumstances.notify_socket {
             told(NOTIFY_SOCKET, path.as_os_str().as_bytes().to_vec());
         }
-        if let Some(result) = circumstances.result {
+        if let Some(result) = result {
             told(SERVICE_RESULT, result.to_string().into_bytes());
+        }
+        if let Some((code, status)) = ended.map(in_words) {
+            told(EXIT_CODE, code.as_bytes().to_vec());
+            told(EXIT_STATUS, status.into_bytes());
         }
         Self { values }
     }

@@ -6,7 +6,7 @@ use std::{fs::File, path::Path, sync::Arc};
 use nix::errno::Errno;
 use spawn::Stage;
 use units::{
-    CommandSpec, Execution, Name, Readiness, ResourceLimits, Role, RunId, StartFailure, UnitResult,
+    CommandSpec, Execution, Name, Readiness, ResourceLimits, Role, RunId, StartFailure, Told,
     UnitSpec,
 };
 
@@ -32,10 +32,8 @@ pub(crate) struct UnitCommand {
     pub(crate) spec: Arc<UnitSpec>,
     /// Which of its commands.
     pub(crate) role: Role,
-    /// The main process of its program; 0 where there is none.
-    pub(crate) main_pid: i32,
-    /// What came of its program, for commands on stop.
-    pub(crate) result: Option<UnitResult>,
+    /// What it is told of its program.
+    pub(crate) told: Told,
 }
 
 impl Work {
@@ -73,12 +71,11 @@ impl Work {
         match self {
             Self::Execution(execution) => Circumstances::of(execution.run, &execution.comment),
             Self::Command(command) => {
-                let UnitCommand { run, spec, role, main_pid, result } = &**command;
+                let UnitCommand { run, spec, role, told } = &**command;
                 let awaited = *role == Role::Main && spec.readiness == Readiness::Notify;
                 Circumstances {
-                    main_pid: Some(*main_pid).filter(|pid| *pid != 0),
+                    told: *told,
                     notify_socket: awaited.then_some(notify_socket),
-                    result: *result,
                     ..Circumstances::of(*run, &spec.comment)
                 }
             }

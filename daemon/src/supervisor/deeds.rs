@@ -24,8 +24,8 @@ pub(super) fn perform(supervisor: &mut Supervisor, action: Action) {
         Action::Spawn { execution, origin } => {
             spawn(supervisor, Work::Execution(execution), origin);
         }
-        Action::SpawnUnit { run, spec, role, main_pid, result, origin } => {
-            let command = UnitCommand { run, spec, role, main_pid, result };
+        Action::SpawnUnit { run, spec, role, told, origin } => {
+            let command = UnitCommand { run, spec, role, told };
             spawn(supervisor, Work::Command(Box::new(command)), origin);
         }
         Action::Signal { run, signal } => self::signal(supervisor, run, (signal, true)),

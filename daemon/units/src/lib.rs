@@ -29,8 +29,8 @@ pub use record::{Account, Cause, ExitRecord, Leftovers, ProcessExit, ProcessUsag
 pub use refusal::Refusal;
 pub use signal::{SIGTERM, is_signal, signal_name, signal_number};
 pub use unit::{
-    Change, ChangeCause, CommandSpec, Desired, EnvironmentFile, EnvironmentText,
+    Change, ChangeCause, CommandSpec, Desired, Ended, EnvironmentFile, EnvironmentText,
     EnvironmentWarning, ExitSet, InvalidExitWord, InvalidSpec, InvalidVariable, KillMode, Kind,
     Readiness, ResourceLimits, Restart, RestartWhen, Role, Setting, StartLimit, Status, Stdin,
-    StopSpec, UnitDetail, UnitResult, UnitSpec, UnitState, UnitView, Wanted, check_variable,
+    StopSpec, Told, UnitDetail, UnitResult, UnitSpec, UnitState, UnitView, Wanted, check_variable,
 };

@@ -166,13 +166,12 @@ impl Core {
             return;
         }
         let Some(unit) = self.units.get(&run.identity.name) else { return };
-        let (main_pid, result) = unit.told(belonging.role);
+        let told = unit.told(belonging.role);
         actions.push(Action::SpawnUnit {
             run: id,
             spec: Arc::clone(spec),
             role: belonging.role,
-            main_pid,
-            result,
+            told,
             origin: run.started_by.clone(),
         });
     }

@@ -6,7 +6,7 @@ use crate::{
     Account, ExitRecord, Origin, ProcessExit, RunId, StartFailure,
     kept::{Fate, Keep, Numbers},
     order::{Answer, Command, Execution, Ticket, Whom},
-    unit::{Change, Role, UnitResult, UnitSpec},
+    unit::{Change, Role, Told, UnitSpec},
 };
 
 /// The time, read by the shell.
@@ -155,10 +155,8 @@ pub enum Action {
         spec: Arc<UnitSpec>,
         /// Which of its commands.
         role: Role,
-        /// The main process of the unit's program; 0 where there is none.
-        main_pid: i32,
-        /// What came of the last start, for commands on stop.
-        result: Option<UnitResult>,
+        /// What it is told of the unit's program.
+        told: Told,
         /// Who ordered it.
         origin: Origin,
     },

@@ -57,10 +57,10 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         match deed {
-            Deed::Spawn { run, role, main_pid, result, by } => {
+            Deed::Spawn { run, role, told, by } => {
                 let made = Run::of_unit(run, (spec, role), restarts, by.clone());
                 let spec = Arc::clone(spec);
-                actions.push(Action::SpawnUnit { run, spec, role, main_pid, result, origin: by });
+                actions.push(Action::SpawnUnit { run, spec, role, told, origin: by });
                 self.add(made);
                 self.arm(run, now.monotonic.saturating_add(self.limits.start_timeout));
             }

@@ -74,7 +74,7 @@ pub use environment::{EnvironmentText, EnvironmentWarning, InvalidVariable, chec
 pub use exit_set::{ExitSet, InvalidExitWord};
 pub use restart::{Restart, RestartWhen, StartLimit, StartWindow};
 pub use setting::{EnvironmentFile, ResourceLimits, Setting, Stdin};
-pub use spec::{CommandSpec, KillMode, Kind, Readiness, Role, StopSpec, UnitSpec};
+pub use spec::{CommandSpec, Ended, KillMode, Kind, Readiness, Role, StopSpec, Told, UnitSpec};
 pub use state::{Change, ChangeCause, Desired, Status, UnitResult, UnitState, Wanted};
 pub use view::{UnitDetail, UnitView};
 

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{restart::Restart, setting::Setting};
-use crate::{Argv, CommandLine, Name, signal::SIGTERM};
+use super::{restart::Restart, setting::Setting, state::UnitResult};
+use crate::{Argv, Cause, CommandLine, Name, signal::SIGTERM};
 
 /// What a unit is. Each field is explained by its type; [`UnitSpec::check`] says which of them cannot be as
 /// they are, or not together.
@@ -172,4 +172,39 @@ pub enum Role {
     OnStop(usize),
     /// A command on reload.
     OnReload(usize),
+}
+
+/// What a command of a unit is told of the unit's program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The main process of the program; 0 where there is none.
+    pub main_pid: i32,
+    /// What came of the program so far, for commands on stop.
+    pub result: Option<UnitResult>,
+    /// How the program ended, for commands on stop, where it has.
+    pub ended: Option<Ended>,
+}
+
+/// How a program ended that was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal ended it.
+    Killed(i32),
+    /// This signal ended it, and a core was dumped.
+    Dumped(i32),
+}
+
+impl Ended {
+    /// As an exit record has it.
+    #[must_use]
+    pub fn of(cause: &Cause) -> Option<Self> {
+        match cause {
+            Cause::Exited(status) => Some(Self::Exited(*status)),
+            Cause::Signalled { signal, core_dumped: false } => Some(Self::Killed(*signal)),
+            Cause::Signalled { signal, core_dumped: true } => Some(Self::Dumped(*signal)),
+            Cause::Failed(_) | Cause::Lost(_) => None,
+        }
+    }
 }

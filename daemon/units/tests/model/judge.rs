@@ -203,8 +203,8 @@ impl Judge {
                 assert_eq!(by, origin);
                 self.spawns(now, execution, origin);
             }
-            Action::SpawnUnit { run, spec, role, main_pid, origin, .. } => {
-                self.spawns_unit(now, *run, (spec, *role), *main_pid, origin);
+            Action::SpawnUnit { run, spec, role, told, origin } => {
+                self.spawns_unit(now, *run, (spec, *role), told.main_pid, origin);
             }
             Action::Signal { run, .. } => {
                 self.signals(now, *run).into_iter().for_each(|run| assert!(!run.starting));

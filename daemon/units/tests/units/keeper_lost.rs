@@ -1,6 +1,6 @@
 //! The keeper is lost: nothing begins, what runs goes on, and what is due waits for the next core.
 
-use units::{Cause, Event, Order, Refusal, RestartWhen, Role, StopHow, UnitState};
+use units::{Cause, Event, KillMode, Order, Refusal, RestartWhen, Role, StopHow, UnitState};
 
 use crate::{
     making::by_signal,
@@ -73,4 +73,22 @@ fn an_end_that_nobody_can_know_is_a_failure() {
     assert_eq!(town.state(), UnitState::Waiting);
     let record = town.detail().view.last.unwrap();
     assert_eq!(record.cause, Cause::Lost(why));
+}
+
+/// What its main process has left behind has no main process any more to be spared for, whatever the kill mode says.
+#[test]
+fn what_a_lost_main_process_left_ends_with_the_unit() {
+    for mode in [KillMode::Process, KillMode::Mixed, KillMode::ControlGroup] {
+        let spec = service(|it| it.stop.kill_mode = mode);
+        let mut town = Town::with_up(&spec);
+        let run = town.id(Role::Main);
+        town.tell(Event::KeeperLost);
+        town.tell(Event::MainLost { run, why: "status unknown".to_owned(), empty: false });
+        town.done();
+        for _ in 0..3 {
+            town.pass_to_deadline();
+        }
+        let done = town.done();
+        assert!(done.iter().any(|deed| deed == "kill Main"), "{mode:?}: {done:?}");
+    }
 }

@@ -126,8 +126,8 @@ impl Town {
     fn note(&mut self, action: Action) {
         self.deeds.push(action.clone());
         match action {
-            Action::SpawnUnit { run, role, main_pid, .. } => {
-                self.live.push(Live { run, role, main_pid });
+            Action::SpawnUnit { run, role, told, .. } => {
+                self.live.push(Live { run, role, main_pid: told.main_pid });
             }
             Action::Settle { run, .. } => {
                 let account = self.account.clone();

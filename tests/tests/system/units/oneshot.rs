@@ -82,8 +82,8 @@ fn one_that_remains_is_up_until_it_is_stopped(options: Options) {
     Daemon::with(options, |daemon| {
         let said = daemon.work("said");
         let job = oneshot(true, named("job", daemon.probe(&["append", &daemon.work("job"), "x"])));
-        let on_stop = vec![step(&[&daemon.binary("probe"), "append", &said, "stop"])];
-        let job = Executable { on_stop, ..job };
+        let tell = r#"echo "stop $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS$MAINPID" >> "$0""#;
+        let job = Executable { on_stop: vec![step(&["/bin/sh", "-c", tell, &said])], ..job };
         let first = daemon.up(job.clone());
         let unit = daemon.unit("job");
         assert_eq!((unit.state(), unit.status()), (UnitState::Exited, Status::Complete));
@@ -93,7 +93,7 @@ fn one_that_remains_is_up_until_it_is_stopped(options: Options) {
         assert_eq!(daemon.began("job"), 1);
         assert!(fs::metadata(&said).is_err());
         daemon.down("job");
-        assert_eq!(fs::read_to_string(&said).unwrap(), "stop\n");
+        assert_eq!(fs::read_to_string(&said).unwrap(), "stop success exited 0\n");
         assert_eq!(daemon.unit("job").state(), UnitState::Inactive);
         daemon.up(job);
         assert_eq!(daemon.began("job"), 2);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use api::runtime::{Executable, SignalRequest, SignalWhom, UnitState};
+use api::runtime::{Executable, SignalRequest, SignalWhom, StopPolicy, UnitState};
 use tests::{
     Daemon, Fifo, Options, argv, procfs,
     rpc::{self, named},
@@ -17,6 +17,7 @@ pub(crate) fn core() -> Vec<Core> {
         a_reload_reaches_the_program,
         a_reload_that_fails_harms_nothing,
         a_reload_that_hangs_is_ended,
+        a_reload_that_is_deaf_is_killed,
         what_cannot_be_reloaded,
         a_signal_to_the_main_process,
         a_signal_to_all,
@@ -92,6 +93,22 @@ fn a_reload_that_hangs_is_ended(options: Options) {
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
         assert!(refused.message().contains("too long"), "{refused}");
         assert_eq!(daemon.unit("web").pid, up.pid);
+        assert_eq!(daemon.status().runs_live, 1);
+    });
+}
+
+/// One that does not hear that it is to end is killed when the unit's time for that is over; the unit goes on.
+fn a_reload_that_is_deaf_is_killed(options: Options) {
+    Daemon::with(options, |daemon| {
+        let on_reload = vec![step(&[&daemon.binary("probe"), "ignore", "SIGTERM", "pause"])];
+        let stop = Some(StopPolicy { timeout_ms: Some(300), ..StopPolicy::default() });
+        let web = named("web", daemon.probe(&["pause"]));
+        let web = Executable { on_reload, stop, start_timeout_ms: Some(300), ..web };
+        let up = daemon.up(web);
+        let refused = daemon.reload("web").unwrap_err();
+        assert!(refused.message().contains("too long"), "{refused}");
+        let unit = daemon.unit("web");
+        assert_eq!((unit.state(), unit.pid), (UnitState::Running, up.pid));
         assert_eq!(daemon.status().runs_live, 1);
     });
 }

@@ -12,8 +12,8 @@ use crate::{
     kept::{Keep, KeptUnit},
     noted::Noted,
     unit::{
-        spec::Role,
-        state::{Change, UnitResult, UnitState},
+        spec::{Ended, Role, Told},
+        state::{Change, UnitState},
     },
 };
 
@@ -72,15 +72,18 @@ impl Unit {
     }
 
     /// What a command that plays this role is told: the main process of the program, and on stop what came of it.
-    pub(crate) fn told(&self, role: Role) -> (i32, Option<UnitResult>) {
+    pub(crate) fn told(&self, role: Role) -> Told {
+        let main_pid = self.main.map_or(0, |main| main.pid);
         match role {
-            Role::Main => (0, None),
-            Role::Before(_) | Role::After(_) | Role::OnReload(_) => (self.main_pid(), None),
-            Role::OnStop(_) => (self.main_pid(), Some(self.result)),
+            Role::Main => Told::default(),
+            Role::Before(_) | Role::After(_) | Role::OnReload(_) => {
+                Told { main_pid, ..Told::default() }
+            }
+            Role::OnStop(_) => {
+                let over = self.last.as_ref().filter(|_| self.ran && self.main.is_none());
+                let ended = over.and_then(|record| Ended::of(&record.cause));
+                Told { main_pid, result: Some(self.result), ended }
+            }
         }
-    }
-
-    fn main_pid(&self) -> i32 {
-        self.main.map_or(0, |main| main.pid)
     }
 }

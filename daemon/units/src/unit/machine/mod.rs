@@ -17,7 +17,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     restart::StartWindow,
-    spec::{Role, UnitSpec},
+    spec::{Role, Told, UnitSpec},
     state::{Change, ChangeCause, Desired, UnitResult, UnitState, Wanted},
     view::UnitDetail,
 };
@@ -77,7 +77,7 @@ pub(crate) struct Turn<'core> {
 /// What a unit wants done, in order.
 #[derive(Debug)]
 pub(crate) enum Deed {
-    Spawn { run: RunId, role: Role, main_pid: i32, result: Option<UnitResult>, by: Origin },
+    Spawn { run: RunId, role: Role, told: Told, by: Origin },
     End { run: RunId, how: StopHow, by: Origin },
     Tell(Arc<Change>),
     Reply(Ticket, Answer),
@@ -185,7 +185,7 @@ impl Unit {
         turn.room = room;
         let run = self.first_run.take().unwrap_or_else(|| turn.draw.run());
         let part = Part { run, role, pid: 0 };
-        let (main_pid, result) = self.told(role);
+        let told = self.told(role);
         match role {
             Role::Main => self.main = Some(part),
             Role::Before(_) | Role::After(_) | Role::OnStop(_) | Role::OnReload(_) => {
@@ -193,7 +193,7 @@ impl Unit {
             }
         }
         let by = self.by.clone();
-        turn.deeds.push(Deed::Spawn { run: part.run, role, main_pid, result, by });
+        turn.deeds.push(Deed::Spawn { run: part.run, role, told, by });
         true
     }
 
