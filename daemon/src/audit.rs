@@ -29,6 +29,8 @@ pub(crate) struct Attempt {
     name: Option<String>,
     run: Option<String>,
     detail: Option<String>,
+    /// It may take for ever: told when it begins, and once more only where it is refused.
+    lasts: bool,
 }
 
 /// Where it is told what came of an attempt. Dropped without a word it says that nobody waited for that.
@@ -94,7 +96,7 @@ impl Attempt {
 
     /// Something of no name.
     pub(crate) fn all(action: &'static str) -> Self {
-        Self { action, name: None, run: None, detail: None }
+        Self { action, name: None, run: None, detail: None, lasts: false }
     }
 
     /// With more about it.
@@ -117,6 +119,7 @@ impl Attempt {
             Order::Execute(execution) => Self {
                 run: Some(execution.run.to_string()),
                 detail: Some(String::from_utf8_lossy(&execution.program).into_owned()),
+                lasts: true,
                 ..named("execute", &execution.name)
             },
             Order::Start { spec, .. } => named("start", &spec.name),
@@ -154,14 +157,12 @@ impl Audit {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let by = By::of(&origin);
-                // What is executed may take for ever.
-                let told = attempt.action == "execute";
-                if told {
+                if attempt.lasts {
                     audit.write(&attempt, (&by, &origin.reason), (ORDERED, None));
                 }
                 let outcome = outcome.await;
                 let (result, error) = match &outcome {
-                    Ok(Ok(())) | Err(_) if told => return,
+                    Ok(Ok(())) | Err(_) if attempt.lasts => return,
                     Ok(Ok(())) => ("done", None),
                     Ok(Err(why)) => ("refused", Some(why.as_str())),
                     Err(_) => ("unanswered", Some("the caller left before it was done")),
@@ -184,7 +185,7 @@ impl Audit {
         (result, error): (&str, Option<&str>),
     ) {
         let time = clock::wall();
-        let Attempt { action, name, run, detail } = attempt;
+        let Attempt { action, name, run, detail, lasts: _ } = attempt;
         let line = Line {
             time: humantime::format_rfc3339_micros(
                 std::time::UNIX_EPOCH + Duration::from_nanos(time),

@@ -155,7 +155,8 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         ledger_fails: ledger.fails(),
         succession: Arc::new(succession),
         keeper: Arc::clone(&estate.life),
-        metrics: configuration.metrics.clone().map(doors::metrics::Metrics::at),
+        bulk: doors::BulkReaders::new()?,
+        metrics: doors::metrics::Metrics::of(&configuration),
     };
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
     let notify = notify_socket((&shared.notify_socket, handover.notify), serving)?;
@@ -180,9 +181,8 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
     let left = Left { inherited, of_killed, keeper, taken_over, after_kill };
     let boot = go_on(&mut supervisor, &configuration, left, (&spawners, serving), &door)?;
-    spawning::start(&shared, &jobs, (spawners, serving))
-        .map_err(when("starting a spawner thread"))?;
-    let (supervisor, logs) = (start_supervisor(supervisor)?, door.logs.clone());
+    let supervisor = start_threads(supervisor, (&shared, &jobs), (spawners, serving))?;
+    let logs = door.logs.clone();
     let connections = configuration.connections_of(open_files.1);
     let served = Served { listener: handover.listener, connections, door, boot, news };
     // Where something has failed, what is under way is the next daemon's, as after any death.
@@ -353,7 +353,13 @@ fn shared(
     }
 }
 
-fn start_supervisor(supervisor: Supervisor) -> Result<JoinHandle<Callers>, BeginError> {
+/// Those of the spawners, and the supervisor's.
+fn start_threads(
+    supervisor: Supervisor,
+    (shared, jobs): (&Arc<Shared>, &Jobs),
+    channels: (Vec<Channel>, &Channel),
+) -> Result<JoinHandle<Callers>, BeginError> {
+    spawning::start(shared, jobs, channels).map_err(when("starting a spawner thread"))?;
     std::thread::Builder::new()
         .name("supervisor".to_owned())
         .spawn(move || supervisor.run())

@@ -12,7 +12,9 @@ use std::{
 use nix::unistd::{Group, geteuid, gethostname};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Configuration, ConfigurationError, MetricsListen, arguments::Arguments, logs::Logs};
+use super::{
+    Configuration, ConfigurationError, MetricsListen, arguments::Arguments, export, logs::Logs,
+};
 
 /// The bound of an orderly end, and of a start: systemd's DefaultTimeoutStopSec= and -StartSec=.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(90);
@@ -57,6 +59,7 @@ struct File {
     daemon: Daemon,
     api: Api,
     metrics: Metrics,
+    opentelemetry: export::Section,
     spawn: Spawn,
     cgroup: Cgroup,
     logs: Logs,
@@ -183,7 +186,7 @@ fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::E
     Ok(Some(count))
 }
 
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
     let wrong =
         |why| D::Error::custom(format!("{text:?} is not a duration such as \"90s\": {why}"));
@@ -274,6 +277,7 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         answer_timeout: file.daemon.answer_timeout.unwrap_or(DEFAULT_ANSWER_TIMEOUT),
         connections: file.api.connections,
         metrics: file.metrics.listen,
+        export: file.opentelemetry.export(),
         spawn_method: file.spawn.method,
         tracking: file.cgroup.mode,
         logs: file.logs,
@@ -401,7 +405,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|api|metrics|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
+        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|api|metrics|opentelemetry|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
             drop(parse(Path::new("x"), &text));
         }
     }

@@ -5,6 +5,7 @@
 //! nothing until the keeper itself is started again.
 
 mod arguments;
+mod export;
 mod file;
 mod logs;
 mod metrics;
@@ -21,6 +22,7 @@ use std::{
 use keeper::channel::Channel;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use export::Export;
 pub(crate) use file::{SpawnMethod, TrackingMode};
 pub(crate) use logs::Logs;
 pub(crate) use metrics::MetricsListen;
@@ -61,6 +63,9 @@ pub(crate) struct Configuration {
     /// Where metrics are told; `None` is nowhere. Younger than the format, as above.
     #[serde(default)]
     pub(crate) metrics: Option<MetricsListen>,
+    /// Where metrics are sent; `None` is nowhere. Younger than the format, as above.
+    #[serde(default)]
+    pub(crate) export: Option<Export>,
     /// How processes are made; `None` is the best way that works.
     pub(crate) spawn_method: Option<SpawnMethod>,
     /// How runs are tracked.

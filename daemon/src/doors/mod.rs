@@ -1,6 +1,7 @@
 //! The ways into the daemon: each translates between its wire and the core's language, log cursors and the schedule,
 //! and does nothing else.
 
+mod bulk;
 pub(crate) mod grpc;
 pub(crate) mod metrics;
 
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use bulk::BulkReaders;
 use logs::LogStore;
 use spawn::Method;
 use tokio::sync::mpsc;
@@ -64,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) succession: Arc<Succession>,
     /// Whether our keeper lives.
     pub(crate) keeper: Arc<KeeperLife>,
+    /// Who reads much of a log at once.
+    pub(crate) bulk: BulkReaders,
     /// What is told to Prometheus, where anything is.
     pub(crate) metrics: Option<Arc<metrics::Metrics>>,
 }
@@ -227,7 +231,7 @@ impl Core {
         let logs = self.logs.problems().into_iter();
         let logs =
             logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
-        let metrics = self.metrics.as_ref().and_then(|metrics| metrics.problem());
+        let metrics = self.metrics.iter().flat_map(|metrics| metrics.problems());
         let schedule = self.schedule.problems();
         keeper.chain(ledger).chain(logs).chain(schedule).chain(metrics).collect()
     }
@@ -258,22 +262,12 @@ pub(crate) enum Step {
 impl Call {
     /// The next step of an execution. After its end there is none: ask no further.
     pub(crate) async fn step(&mut self) -> Result<Step, Unanswered> {
-        match self.next().await? {
-            Answer::Started { run, name, pid } => Ok(Step::Started { run, name, pid }),
-            Answer::Ended(record) => Ok(Step::Ended(record)),
-            Answer::Found(_)
-            | Answer::Stopping { .. }
-            | Answer::Counted { .. }
-            | Answer::AllEnded
-            | Answer::Up { .. }
-            | Answer::Down { .. }
-            | Answer::Reloaded { .. }
-            | Answer::Signalled { .. }
-            | Answer::Units(_)
-            | Answer::Unit(_)
-            | Answer::Forgotten(_)
-            | Answer::Refused(_) => Err(Unanswered::OutOfTurn),
+        let answer = self.next().await?;
+        if let Answer::Started { run, name, pid } = answer {
+            return Ok(Step::Started { run, name, pid });
         }
+        let Answer::Ended(record) = answer else { return Err(Unanswered::OutOfTurn) };
+        Ok(Step::Ended(record))
     }
 
     /// The end of an execution.
@@ -292,28 +286,11 @@ impl Call {
             return std::future::pending().await;
         };
         self.open = matches!(answer, Answer::Started { .. });
+        let answer = if let Answer::Refused(refusal) = answer { Err(refusal) } else { Ok(answer) };
         if let Some(mut outcome) = self.outcome.take() {
-            outcome.tell(match &answer {
-                Answer::Refused(refusal) => Err(refusal),
-                Answer::Started { .. }
-                | Answer::Ended(_)
-                | Answer::Found(_)
-                | Answer::Stopping { .. }
-                | Answer::Counted { .. }
-                | Answer::AllEnded
-                | Answer::Up { .. }
-                | Answer::Down { .. }
-                | Answer::Reloaded { .. }
-                | Answer::Signalled { .. }
-                | Answer::Units(_)
-                | Answer::Unit(_)
-                | Answer::Forgotten(_) => Ok(()),
-            });
+            outcome.tell(answer.as_ref());
         }
-        if let Answer::Refused(refusal) = answer {
-            return Err(refusal.into());
-        }
-        Ok(answer)
+        Ok(answer?)
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::fs;
 
+use api::runtime::Executable;
 use serde_json::Value;
-use tests::{Daemon, Options, eventually};
+use tests::{Daemon, Options, argv, eventually, rpc::named};
+use tonic::Code;
 
 use crate::{Case, cases};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![[];
         every_change_is_in_the_audit_log_with_who_and_why,
+        what_is_refused_at_the_door_is_in_it_and_aer_shows_it,
         retention_is_as_the_configuration_says,
     ]
 }
@@ -69,6 +72,38 @@ fn every_change_is_in_the_audit_log_with_who_and_why() {
         let count = |wanted| actions.iter().filter(|&&action| action == wanted).count();
         assert_eq!((count("begin"), count("execute"), count("signal")), (1, 1, 1), "{lines:#?}");
         assert_eq!(actions.len(), wanted.len() + 3, "{lines:#?}");
+    });
+}
+
+/// What never reaches the core, since it cannot be meant, was tried all the same. `aer logs --audit` shows the lines, alone
+/// and beside others.
+fn what_is_refused_at_the_door_is_in_it_and_aer_shows_it() {
+    Daemon::with(Options::default(), |daemon| {
+        let aer = |words: &[&str]| daemon.aer(words);
+        daemon.up(named("web", daemon.probe(&["line", "hello", "pause"])));
+        daemon.until_logged("web", "hello\n");
+        assert!(!aer(&["--reason", "a try", "start", "nobody"]).status.success());
+        let not_a_path = named("here", argv(&["/bin/true"]));
+        let relative = Executable { working_directory: "here".to_owned(), ..not_a_path };
+        let refused = daemon.try_up(relative).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        let wanted = [["start", "nobody", "refused", "a try"], ["start", "here", "refused", ""]];
+        let all_there = || {
+            let lines = lines(daemon);
+            wanted.iter().all(|wanted| lines.iter().any(|line| told(line) == *wanted))
+        };
+        eventually("both tries are told", all_there);
+        let shown = aer(&["logs", "--audit"]);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(shown.contains("nobody") && shown.contains("a try"), "{shown}");
+        let cat = aer(&["logs", "--audit", "-o", "cat", "-g", "\"refused\""]);
+        let cat = String::from_utf8(cat.stdout).unwrap();
+        let refused: Vec<Value> =
+            cat.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(refused.len(), 2, "{cat}");
+        let both = aer(&["logs", "web", "--audit"]);
+        let both = String::from_utf8(both.stdout).unwrap();
+        assert!(both.contains("hello") && both.contains("nobody"), "{both}");
     });
 }
 

@@ -71,6 +71,7 @@ fn a_scrape_agrees_with_the_api() {
     is(&first, "aurae_unit_state{unit=\"web\",state=\"running\"}", 1.0);
     is(&first, "aurae_unit_restarts_total{unit=\"web\"}", 0.0);
     is(&first, "aurae_unit_log_bytes_total{unit=\"web\"}", 6.0);
+    is(&first, "aurae_unit_log_gaps_total{unit=\"web\"}", 0.0);
     is(&first, "aurae_unit_log_lost_bytes{unit=\"done\"}", 0.0);
     is(&first, "aurae_runs", f64::from(u32::try_from(status.runs_live).unwrap()));
     is(&first, "aurae_runs_total", f64::from(u32::try_from(status.runs_total).unwrap()));

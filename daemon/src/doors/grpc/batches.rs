@@ -12,7 +12,7 @@ use tonic::Status;
 use units::{Origin, RunId, Target};
 
 use super::{
-    follow::{BATCH, ITEMS, blocking, gap_in_words},
+    follow::{BATCH, ITEMS, gap_in_words, reading},
     output::end_of,
     status::unreadable,
 };
@@ -41,6 +41,8 @@ pub(super) struct Following {
     /// To be told in the first batch.
     run_ids: Option<Vec<String>>,
     until: Until,
+    /// There was more than a batch, so there is much to read.
+    much: bool,
 }
 
 /// A run whose end is to be told.
@@ -93,7 +95,7 @@ impl Following {
         until: Until,
     ) -> Self {
         let awaited = awaited.into_iter().map(|run| Awaited { run, over: None, told: false });
-        Self { merge: Some(merge), awaited: awaited.collect(), names, run_ids, until }
+        Self { merge: Some(merge), awaited: awaited.collect(), names, run_ids, until, much: false }
     }
 
     /// Sends all that there is; with `follow`, also what is still to come.
@@ -104,7 +106,7 @@ impl Following {
         batches: &mpsc::Sender<Result<LogBatch, Status>>,
     ) -> Result<(), Status> {
         loop {
-            let Read { steps, cursor, dry, over } = self.read().await?;
+            let Read { steps, cursor, dry, over } = self.read(&core).await?;
             let mut sent = self.gather(&core, steps).await;
             let again = dry && self.look_for_ends(&core).await;
             if dry && !again {
@@ -135,18 +137,20 @@ impl Following {
     }
 
     /// What is there, up to a batch.
-    async fn read(&mut self) -> Result<Read, Status> {
+    async fn read(&mut self, core: &Core) -> Result<Read, Status> {
         let Some(mut merge) = self.merge.take() else {
             return Ok(Read { steps: Vec::new(), cursor: String::new(), dry: true, over: true });
         };
         let ends = !self.awaited.is_empty();
-        let read = blocking(move || {
+        let work = move || {
             let read = read(&mut merge, ends);
             (read, merge)
-        });
-        let (read, merge) = read.await?;
+        };
+        let (read, merge) = reading(self.much.then_some(&core.bulk), work).await?;
         self.merge = Some(merge);
-        read.map_err(|why| unreadable(&why))
+        let read = read.map_err(|why| unreadable(&why))?;
+        self.much = !read.dry;
+        Ok(read)
     }
 
     /// Makes batches of what was read.

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::status::{invalid, unreadable};
+use crate::doors::BulkReaders;
 
 /// Bytes of output in one piece.
 const PIECE: usize = 64 << 10;
@@ -28,6 +29,10 @@ pub(super) struct Reading {
 /// A reader, lent to a blocking thread for each batch.
 pub(super) struct Follow {
     reader: Option<Reader>,
+    /// Who reads where there is much to read, if not whoever is free.
+    bulk: Option<BulkReaders>,
+    /// There was more than a batch.
+    much: bool,
     closed: watch::Receiver<bool>,
 }
 
@@ -39,19 +44,26 @@ impl Follow {
         filter: Filter,
         closed: watch::Receiver<bool>,
     ) -> Self {
-        Self { reader: Some(logs.reader(log, from, filter)), closed }
+        Self { reader: Some(logs.reader(log, from, filter)), bulk: None, much: false, closed }
+    }
+
+    /// One that gives way to all others where there is much to read.
+    pub(super) fn giving_way(self, bulk: BulkReaders) -> Self {
+        Self { bulk: Some(bulk), ..self }
     }
 
     /// What is there, up to a batch; empty at the end.
     pub(super) async fn batch(&mut self) -> Result<Vec<Item>, Status> {
         let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
-        let read = blocking(move || {
-            let items = read_batch(&mut reader);
-            (items, reader)
-        });
-        let (items, reader) = read.await?;
+        let work = move || {
+            let read = read_batch(&mut reader);
+            (read, reader)
+        };
+        let (read, reader) = reading(self.bulk.as_ref().filter(|_| self.much), work).await?;
         self.reader = Some(reader);
-        items.map_err(|why| unreadable(&why))
+        let (items, dry) = read.map_err(|why| unreadable(&why))?;
+        self.much = !dry;
+        Ok(items)
     }
 
     /// Waits until there may be more; false where there will be none, since the daemon ends.
@@ -71,25 +83,38 @@ impl Follow {
     }
 }
 
-fn read_batch(reader: &mut Reader) -> Result<Vec<Item>, logs::ReadError> {
+/// A batch, and whether there is no more for now.
+fn read_batch(reader: &mut Reader) -> Result<(Vec<Item>, bool), logs::ReadError> {
     let mut items = Vec::new();
     let mut bytes = 0;
     while bytes < BATCH && items.len() < ITEMS {
-        let Some(item) = reader.next(PIECE)? else { break };
+        let Some(item) = reader.next(PIECE)? else { return Ok((items, true)) };
         if let Item::Chunk { bytes: piece, .. } = &item {
             bytes += piece.len();
         }
         items.push(item);
     }
-    Ok(items)
+    Ok((items, false))
 }
 
 /// Does something that may wait for a disk.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Status> {
+    reading(None, work).await
+}
+
+/// The same for reading a log: by those who give way where there is much to read.
+pub(super) async fn reading<T: Send + 'static>(
+    bulk: Option<&BulkReaders>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Status> {
     let failed = |why| Status::internal(format!("a log reader ended without an answer: {why}"));
-    tokio::task::spawn_blocking(work).await.map_err(failed)
+    let task = match bulk {
+        Some(bulk) => bulk.spawn(work),
+        None => tokio::task::spawn_blocking(work),
+    };
+    task.await.map_err(failed)
 }
 
 /// The position that a cursor of this log names.

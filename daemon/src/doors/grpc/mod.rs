@@ -11,6 +11,7 @@ mod observe;
 mod origin;
 mod output;
 mod record;
+mod refused;
 mod resume;
 mod run;
 mod runtime;

@@ -53,6 +53,7 @@ impl Observe {
         let filter = Filter { run: reading.run.as_ref().map(|run| run.run), stream };
         let at = (reading.log.clone(), reading.from);
         let follow = Follow::new(&self.core.logs, at, filter, self.closed.clone());
+        let follow = follow.giving_way(self.core.bulk.clone());
         let core = self.core.clone();
         tokio::spawn(async move {
             if let Err(status) = Lines::new(core, reading, sender.clone()).send(follow).await {

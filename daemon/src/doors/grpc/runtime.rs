@@ -1,6 +1,6 @@
 //! `runtime.Runtime`: executing, with the answer at the end or as it happens, and units.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use api::{
     meta::AuraeMeta,
@@ -17,11 +17,15 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use units::{Answer, Name, Order, Origin, Refusal, RunId, StopHow, Target, UnitDetail, Whom};
+use units::{
+    Answer, Execution, Name, Order, Origin, Refusal, RunId, StopHow, Target, UnitDetail, UnitSpec,
+    Whom,
+};
 
 use super::{
     exec, origin,
     record::{record as on_the_wire, state},
+    refused::{said, told},
     resume,
     run::Pump,
     status::{invalid, invalid_definition, unanswered},
@@ -57,7 +61,18 @@ impl Runtime {
     ) -> Result<(Call, LogName), Status> {
         let origin = origin::of(&request)?;
         let patience = origin::patience(request.metadata());
-        let execution = definition::execution(request.into_inner(), &self.core.environment)
+        let executable = request.into_inner();
+        let name = said(executable.meta.as_ref());
+        let execution = self.executable(executable).await;
+        let execution = told(&self.core, ("execute", &name), &origin, execution)?;
+        let log = log_of(&execution.name, execution.anonymous);
+        let call = self.core.execute(execution, origin, patience, hears_start);
+        Ok((call.map_err(|why| unanswered(&why))?, log))
+    }
+
+    /// What is to be executed, with every field looked at.
+    async fn executable(&self, executable: Executable) -> Result<Execution, Status> {
+        let execution = definition::execution(executable, &self.core.environment)
             .map_err(|why| invalid_definition(&why))?;
         if !execution.anonymous && self.core.schedule.holds(&execution.name).await {
             let name = &execution.name;
@@ -65,9 +80,27 @@ impl Runtime {
             return Err(Status::already_exists(why));
         }
         unit::supports(&self.core, &execution.setting.limits)?;
-        let log = log_of(&execution.name, execution.anonymous);
-        let call = self.core.execute(execution, origin, patience, hears_start);
-        Ok((call.map_err(|why| unanswered(&why))?, log))
+        Ok(execution)
+    }
+
+    /// The unit that is to be brought up.
+    async fn unit(
+        &self,
+        action: &'static str,
+        what: Option<start_request::What>,
+        origin: &Origin,
+    ) -> Result<Arc<UnitSpec>, Status> {
+        let name = match &what {
+            Some(start_request::What::Name(name)) => name.clone(),
+            Some(start_request::What::Executable(executable)) => said(executable.meta.as_ref()),
+            None => String::new(),
+        };
+        let spec = match what {
+            Some(start_request::What::Name(name)) => unit::by_name(&self.core, &name).await,
+            Some(start_request::What::Executable(it)) => unit::defined(&self.core, it).await,
+            None => Err(invalid("what", "give a name or an executable")),
+        };
+        told(&self.core, (action, &name), origin, spec)
     }
 
     /// Brings a unit up: its name, its run, the main process of that; and whether it was up before.
@@ -125,7 +158,8 @@ impl runtime_server::Runtime for Runtime {
         let origin = origin::of(&request)?;
         let patience = origin::patience(request.metadata());
         let StopRequest { meta, run_id, signal, kill } = request.into_inner();
-        let target = target(meta, &run_id)?;
+        let (name, target) = (said(meta.as_ref()), target(meta, &run_id));
+        let target = told(&self.core, ("stop", &name), &origin, target)?;
         let how = match (kill, signal) {
             (true, _) => StopHow::Kill,
             (false, 0) => StopHow::Usual,
@@ -151,11 +185,7 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<StartResponse>, Status> {
         let origin = origin::of(&request)?;
         let patience = origin::patience(request.metadata());
-        let spec = match request.into_inner().what {
-            Some(start_request::What::Name(name)) => unit::by_name(&self.core, &name).await,
-            Some(start_request::What::Executable(it)) => unit::defined(&self.core, it).await,
-            None => Err(invalid("what", "give a name or an executable")),
-        }?;
+        let spec = self.unit("start", request.into_inner().what, &origin).await?;
         let order = Order::Start { spec, run: None };
         let (name, run, pid, was_up) = self.up(order, origin, patience).await?;
         let (meta, run_id) = (named(&name), run.to_string());
@@ -168,11 +198,11 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<RestartResponse>, Status> {
         let origin = origin::of(&request)?;
         let patience = origin::patience(request.metadata());
-        let spec = match request.into_inner().what {
-            Some(restart_request::What::Name(name)) => unit::by_name(&self.core, &name).await,
-            Some(restart_request::What::Executable(it)) => unit::defined(&self.core, it).await,
-            None => Err(invalid("what", "give a name or an executable")),
-        }?;
+        let what = request.into_inner().what.map(|what| match what {
+            restart_request::What::Name(name) => start_request::What::Name(name),
+            restart_request::What::Executable(it) => start_request::What::Executable(it),
+        });
+        let spec = self.unit("restart", what, &origin).await?;
         let (name, run, pid, _) = self.up(Order::Restart { spec }, origin, patience).await?;
         Ok(Response::new(RestartResponse { meta: named(&name), run_id: run.to_string(), pid }))
     }
@@ -183,7 +213,9 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<ReloadResponse>, Status> {
         let origin = origin::of(&request)?;
         let patience = origin::patience(request.metadata());
-        let name = name_of(request.into_inner().meta.as_ref())?;
+        let meta = request.into_inner().meta;
+        let name = name_of(meta.as_ref());
+        let name = told(&self.core, ("reload", &said(meta.as_ref())), &origin, name)?;
         let answer = self.core.ask_within(Order::Reload { name }, origin, patience).await;
         let answer = answer.map_err(|why| unanswered(&why))?;
         let Answer::Reloaded { name } = answer else { return Err(out_of_turn(answer)) };
@@ -196,13 +228,14 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<SignalResponse>, Status> {
         let origin = origin::of(&request)?;
         let SignalRequest { meta, run_id, signal, whom } = request.into_inner();
-        let name = meta.as_ref().map(|meta| meta.name.clone()).unwrap_or_default();
-        let target = target(meta, &run_id)?;
+        let name = said(meta.as_ref());
         let whom = match SignalWhom::try_from(whom) {
-            Ok(SignalWhom::Main) => Whom::Main,
-            Ok(SignalWhom::All) => Whom::All,
-            Err(_) => return Err(invalid("whom", format!("{whom} is none of its values"))),
+            Ok(SignalWhom::Main) => Ok(Whom::Main),
+            Ok(SignalWhom::All) => Ok(Whom::All),
+            Err(_) => Err(invalid("whom", format!("{whom} is none of its values"))),
         };
+        let to = target(meta, &run_id).and_then(|target| Ok((target, whom?)));
+        let (target, whom) = told(&self.core, ("signal", &name), &origin, to)?;
         let answer = self.core.ask(Order::Signal { target, signal, whom }, origin).await;
         let answer = answer.map_err(|why| unanswered(&why))?;
         let Answer::Signalled { run } = answer else { return Err(out_of_turn(answer)) };
@@ -282,11 +315,12 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<ForgetResponse>, Status> {
         let origin = origin::of(&request)?;
         let ForgetRequest { meta, all } = request.into_inner();
-        let which = match (meta, all) {
-            (None, true) => None,
-            (Some(_), true) => return Err(invalid("all", "there is a name too; give one of both")),
-            (meta, false) => Some(name_of(meta.as_ref())?),
+        let which = match (&meta, all) {
+            (None, true) => Ok(None),
+            (Some(_), true) => Err(invalid("all", "there is a name too; give one of both")),
+            (meta, false) => name_of(meta.as_ref()).map(Some),
         };
+        let which = told(&self.core, ("forget", &said(meta.as_ref())), &origin, which)?;
         let name = which.clone();
         let answer = match (self.core.ask(Order::Forget { which }, origin).await, name) {
             (Err(why), Some(name)) => return Err(unit::unknown(&self.core, &name, &why).await),

@@ -21,6 +21,7 @@ use units::{Name, Order, Origin};
 
 use super::{
     origin, record,
+    refused::{said, told},
     status::invalid,
     unit::{self, name_of, named},
 };
@@ -80,6 +81,17 @@ impl Schedule {
         };
         outcome.tell(result.as_ref());
         result
+    }
+
+    /// The name of what is to be changed.
+    fn named(
+        &self,
+        action: &'static str,
+        executable: Executable,
+        by: &Origin,
+    ) -> Result<Name, Status> {
+        let meta = executable.meta;
+        told(&self.core, (action, &said(meta.as_ref())), by, name_of(meta.as_ref()))
     }
 
     /// What is to be registered, after a look at every field of it.
@@ -171,7 +183,10 @@ impl ScheduleExecutable for Schedule {
         request: Request<Executable>,
     ) -> Result<Response<ExecutableEnableResponse>, Status> {
         let by = origin::of(&request)?;
-        let (name, definition) = self.checked(request.into_inner())?;
+        let executable = request.into_inner();
+        let said = said(executable.meta.as_ref());
+        let checked = told(&self.core, ("enable", &said), &by, self.checked(executable));
+        let (name, definition) = checked?;
         let (at, meta) = (clock::now().wall, named(&name));
         self.change(Change::Enable { name: name.clone(), definition, at, by: by.clone() }).await?;
         tell_later(name, by, "enabled: it starts at boot");
@@ -183,7 +198,7 @@ impl ScheduleExecutable for Schedule {
         request: Request<Executable>,
     ) -> Result<Response<ExecutableDisableResponse>, Status> {
         let by = origin::of(&request)?;
-        let name = name_of(request.into_inner().meta.as_ref())?;
+        let name = self.named("disable", request.into_inner(), &by)?;
         let (at, meta) = (clock::now().wall, named(&name));
         self.change(Change::Disable { name: name.clone(), at, by: by.clone() }).await?;
         tell_later(name, by, "disabled: it does not start at boot");
@@ -195,7 +210,7 @@ impl ScheduleExecutable for Schedule {
         request: Request<Executable>,
     ) -> Result<Response<ExecutableDestroyResponse>, Status> {
         let by = origin::of(&request)?;
-        let name = name_of(request.into_inner().meta.as_ref())?;
+        let name = self.named("destroy", request.into_inner(), &by)?;
         let (at, meta) = (clock::now().wall, named(&name));
         self.change(Change::Destroy { name: name.clone(), at, by: by.clone() }).await?;
         // A unit that is down is nobody's any more; one that is up has its name until it is forgotten.
@@ -210,7 +225,8 @@ impl ScheduleExecutable for Schedule {
         request: Request<Streaming<Registration>>,
     ) -> Result<Response<ImportResponse>, Status> {
         let by = origin::of(&request)?;
-        let changes = self.imported(request.into_inner(), &by).await?;
+        let changes = self.imported(request.into_inner(), &by).await;
+        let changes = told(&self.core, ("import", ""), &by, changes)?;
         let is_enabled = |change: &&Change| matches!(change, Change::Import { enabled: true, .. });
         let enabled = changes.iter().filter(is_enabled).count();
         let disabled = changes.len().saturating_sub(enabled);
@@ -236,7 +252,14 @@ impl ScheduleExecutable for Schedule {
     ) -> Result<Response<RepairResponse>, Status> {
         let by = origin::of(&request)?;
         let mut outcome = self.core.audit.begin(Attempt::all("repair"), &by);
-        let repair = self.core.schedule.repair().await.map_err(|why| unchanged(&why))?;
+        let repair = self.core.schedule.repair().await.map_err(|why| unchanged(&why));
+        let repair = match repair {
+            Ok(repair) => repair,
+            Err(status) => {
+                outcome.tell::<(), _>(Err(&status.message()));
+                return Err(status);
+            }
+        };
         outcome.tell(repair.as_ref());
         let repair = repair.map_err(|why| match &why {
             RepairError::Open(open) => unusable(open),

@@ -1,13 +1,17 @@
-//! Metrics for Prometheus, at a listener of their own; there is none unless the configuration names one.
+//! Metrics: for Prometheus at a listener of their own, and for a collector of OpenTelemetry's; neither unless the
+//! configuration names it.
 //!
 //! Invariants: nothing is counted, and nothing wakes, where it is off; where it is on, what is told is put together when
 //! somebody asks, from what the core, the kernel and the logs say then. It takes no orders, and no failure of it ends
 //! anything: a listener that cannot be had is a problem in Status, and tried again.
 
 mod exposition;
+mod family;
 mod http;
 mod latency;
-mod page;
+mod measure;
+#[cfg(feature = "opentelemetry")]
+mod otlp;
 
 use std::{
     fs, io,
@@ -27,7 +31,7 @@ use tokio::{
 pub(crate) use latency::{Latencies, Timing};
 
 use super::Core;
-use crate::configuration::MetricsListen;
+use crate::configuration::{Configuration, Export, MetricsListen};
 
 /// How many are answered at a time; others wait at the listener.
 const ANSWERED: usize = 4;
@@ -37,21 +41,42 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What is kept for who asks.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    listen: MetricsListen,
+    listen: Option<MetricsListen>,
+    export: Option<Export>,
     pub(crate) latencies: Latencies,
     problem: Mutex<Option<String>>,
+    /// Why they are not sent.
+    unsent: Mutex<Option<String>>,
 }
 
 impl Metrics {
-    /// To be told at this listener.
-    pub(crate) fn at(listen: MetricsListen) -> Arc<Self> {
-        let (latencies, problem) = (Latencies::default(), Mutex::default());
-        Arc::new(Self { listen, latencies, problem })
+    /// As it is configured; nothing where they are neither told nor sent.
+    pub(crate) fn of(configuration: &Configuration) -> Option<Arc<Self>> {
+        let Configuration { metrics: listen, export, .. } = configuration.clone();
+        if listen.is_none() && export.is_none() {
+            return None;
+        }
+        let (latencies, problem, unsent) =
+            (Latencies::default(), Mutex::default(), Mutex::default());
+        Some(Arc::new(Self { listen, export, latencies, problem, unsent }))
     }
 
-    /// Why nobody can ask, where that is so.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// Why nobody can ask, or nothing is sent, where that is so.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        self.problem().into_iter().chain(self.unsent())
+    }
+
+    fn problem(&self) -> Option<String> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn unsent(&self) -> Option<String> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[cfg(feature = "opentelemetry")]
+    fn set_unsent(&self, problem: Option<String>) {
+        *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
     fn set_problem(&self, problem: Option<String>) {
@@ -59,23 +84,46 @@ impl Metrics {
     }
 }
 
-/// Serves metrics where they are wanted, for as long as there is a daemon.
+/// Serves and sends metrics where they are wanted, for as long as there is a daemon.
 pub(crate) fn serve(core: &Core) {
     let Some(metrics) = core.metrics.clone() else { return };
-    let core = core.clone();
+    if let Some(listen) = metrics.listen.clone() {
+        serve_at(listen, core.clone(), Arc::clone(&metrics));
+    }
+    if let Some(export) = metrics.export.clone() {
+        send_to(export, core.clone(), metrics);
+    }
+}
+
+#[cfg(feature = "opentelemetry")]
+fn send_to(export: Export, core: Core, metrics: Arc<Metrics>) {
+    tokio::spawn(async move { otlp::send(&core, &metrics, &export).await });
+}
+
+/// Only another build's configuration can ask for this: it was read before an upgrade to this one.
+#[cfg(not(feature = "opentelemetry"))]
+fn send_to(Export { endpoint, .. }: Export, _: Core, metrics: Arc<Metrics>) {
+    let problem = format!(
+        "cannot send metrics to {endpoint}: this auraed-core was built without the Cargo feature opentelemetry; upgrade to \
+         one that has it"
+    );
+    tracing::error!("{problem}");
+    *metrics.unsent.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+}
+
+fn serve_at(listen: MetricsListen, core: Core, metrics: Arc<Metrics>) {
     tokio::spawn(async move {
         loop {
-            let why = match bind(&metrics.listen).await {
+            let why = match bind(&listen).await {
                 Ok(listener) => {
                     metrics.set_problem(None);
-                    tracing::info!(listen = %metrics.listen, "metrics are served");
+                    tracing::info!(%listen, "metrics are served");
                     accept(&listener, &core, &metrics).await
                 }
                 Err(why) => why,
             };
             let problem = format!(
-                "cannot serve metrics at {}: {why}; free it, or choose another as [metrics] listen and start auraed again",
-                metrics.listen
+                "cannot serve metrics at {listen}: {why}; free it, or choose another as [metrics] listen and start auraed again"
             );
             if metrics.problem().as_ref() != Some(&problem) {
                 tracing::error!("{problem}");
@@ -147,7 +195,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (core, metrics) = (core.clone(), Arc::clone(metrics));
-    let page = async move || page::page(&core, &metrics).await;
+    let page = async move || exposition::page(&measure::measure(&core, &metrics).await);
     tokio::spawn(async move {
         http::answer(stream, page).await;
         drop(place);
