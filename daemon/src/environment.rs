@@ -1,8 +1,10 @@
 //! The environment that every run gets: minimal, the same whoever starts it, and documented here.
 //!
-//! `PATH` (the fixed search path), `HOME`, `USER`, `LOGNAME` and `SHELL` of the user that the daemon runs
-//! as, `AURAE_RUN`, the run's id, and `AURAE_COMMENT`, its comment, if it has one. Nothing of the daemon's own
+//! `PATH` (the fixed search path), `HOME`, `USER`, `LOGNAME` and `SHELL` of the user that it
+//! runs as, `AURAE_RUN`, the run's id, and `AURAE_COMMENT`, its comment, if it has one. Nothing of the daemon's own
 //! environment is passed on. [`crate::setting`] puts it together.
+
+use std::path::Path;
 
 use nix::unistd::{User, geteuid};
 
@@ -23,16 +25,20 @@ impl Environment {
     pub(crate) fn of_this_user() -> Self {
         let uid = geteuid();
         let user = User::from_uid(uid).ok().flatten();
-        let (name, home, shell) = match user {
-            Some(user) => (user.name, shown(&user.dir), shown(&user.shell)),
-            None => (uid.to_string(), "/".to_owned(), "/bin/sh".to_owned()),
-        };
+        match user {
+            Some(user) => Self::of_user(&user.name, &user.dir, &user.shell),
+            None => Self::of_user(&uid.to_string(), "/".as_ref(), "/bin/sh".as_ref()),
+        }
+    }
+
+    /// For the user of this name, home and shell.
+    pub(crate) fn of_user(name: &str, home: &Path, shell: &Path) -> Self {
         let fixed = vec![
             ("PATH", spawn::SEARCH_PATH.to_owned()),
-            ("HOME", home),
-            ("USER", name.clone()),
-            ("LOGNAME", name),
-            ("SHELL", shell),
+            ("HOME", shown(home)),
+            ("USER", name.to_owned()),
+            ("LOGNAME", name.to_owned()),
+            ("SHELL", shown(shell)),
         ];
         Self { fixed }
     }
@@ -43,6 +49,6 @@ impl Environment {
     }
 }
 
-fn shown(path: &std::path::Path) -> String {
+fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

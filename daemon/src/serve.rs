@@ -157,6 +157,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         keeper: Arc::clone(&estate.life),
         bulk: doors::BulkReaders::new()?,
         metrics: doors::metrics::Metrics::of(&configuration),
+        drunc: configuration.drunc.clone().map(doors::drunc::Drunc::with),
     };
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
     let notify = notify_socket((&shared.notify_socket, handover.notify), serving)?;

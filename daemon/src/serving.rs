@@ -7,7 +7,7 @@ use keeper::{
     channel::{Channel, Patience},
     protocol::ToKeeper,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle as Task};
 
 use crate::{
     doors::{self, grpc::Connections},
@@ -76,7 +76,7 @@ pub(crate) fn serve(
         let Served { listener, connections, door, boot, mut news } = served;
         let (inbox, life) = (door.inbox.clone(), Arc::clone(&door.keeper));
         let open = Connections::at_most(connections);
-        let server = doors::grpc::serve(listener, door.clone(), closed, open.clone())
+        let server = doors::grpc::serve(listener, door.clone(), closed.clone(), open.clone())
             .map_err(when("serving gRPC"))?;
         let server = tokio::spawn(server);
         // That it is gone the supervisor finds out, and what runs goes on all the same.
@@ -85,6 +85,7 @@ pub(crate) fn serve(
         door.logs.resume();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
         doors::metrics::serve(&door);
+        let drunc = doors::drunc::serve(&door, closed);
         let succession = Arc::clone(&door.succession);
         tokio::spawn(boot::boot(door, boot));
         tokio::select! {
@@ -115,14 +116,21 @@ pub(crate) fn serve(
             }
         }
         closing.send(true).ok();
-        // Calls get their last answers; whoever does not take them in time goes without.
-        if let Ok(Ok(Err(why))) = tokio::time::timeout(LAST_ANSWERS, server).await {
-            tracing::error!(%why, "the server ended with an error");
-        }
+        last_answers(server, drunc).await;
         Ok(Ended::All)
     });
     runtime.shutdown_timeout(Duration::ZERO);
     outcome
+}
+
+/// Calls get their last answers, and files what was printed last; whoever does not take them in time goes without.
+async fn last_answers(server: Task<Result<(), tonic::transport::Error>>, drunc: Option<Task<()>>) {
+    if let Ok(Ok(Err(why))) = tokio::time::timeout(LAST_ANSWERS, server).await {
+        tracing::error!(%why, "the server ended with an error");
+    }
+    if let Some(drunc) = drunc {
+        drop(tokio::time::timeout(LAST_ANSWERS, drunc).await);
+    }
 }
 
 fn failed(why: String) -> BeginError {

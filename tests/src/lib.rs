@@ -6,6 +6,7 @@
 pub mod binaries;
 pub mod cgroup;
 pub mod daemon;
+pub mod drunc;
 pub mod fifo;
 pub mod house;
 pub mod lease;

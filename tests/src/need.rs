@@ -4,7 +4,7 @@ use std::{env, path::Path, sync::OnceLock};
 
 use nix::unistd::Uid;
 
-use crate::{cgroup::Cage, mount};
+use crate::{cgroup::Cage, drunc, mount};
 
 /// Something that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Need {
     Faults,
     /// redis-server with redis-cli, from Debian's package redis-server.
     Redis,
+    /// Python with grpcio and protobuf: `AURAE_TEST_PYTHON`, or what .ci/run makes.
+    Python,
 }
 
 impl Need {
@@ -48,6 +50,9 @@ impl Need {
                 (!there("/usr/bin/redis-server") || !there("/usr/bin/redis-cli"))
                     .then_some("skipped: needs redis-server")
             }
+            Self::Python => (!drunc::is_there()).then_some(
+                "skipped: needs Python with grpcio and protobuf (AURAE_TEST_PYTHON, or .ci/run)",
+            ),
             Self::Faults => (!cfg!(debug_assertions))
                 .then_some("skipped: needs a debug build, which makes faults"),
             Self::Mounts => (!root || !*MOUNTS.get_or_init(mount::allowed))

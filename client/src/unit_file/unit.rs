@@ -38,6 +38,7 @@ pub(super) struct Unit {
     on_reload: Option<Vec<Command>>,
     environment: Option<Environment>,
     environment_files: Option<Vec<String>>,
+    user: Option<String>,
     working_directory: Option<String>,
     umask: Option<Said<Mask>>,
     nice: Option<i32>,
@@ -116,6 +117,9 @@ impl Unit {
             // A run has an id; what is registered has none.
             run_id: String::new(),
             resume: None,
+            user: self.user.unwrap_or_default(),
+            // Doors make their own.
+            owner: None,
             kind: self.kind.map_or(0, |kind| kind.0),
             remain_after_exit: self.remain_after_exit.unwrap_or_default(),
             environment: self.environment.map(|environment| environment.0).unwrap_or_default(),

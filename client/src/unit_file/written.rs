@@ -49,6 +49,7 @@ pub(super) fn unit(
         // Lines::setting.
         environment: _,
         environment_files: _,
+        user: _,
         working_directory: _,
         umask: _,
         nice: _,
@@ -62,6 +63,8 @@ pub(super) fn unit(
         readiness: _,
         success: _,
         resume: _,
+        // Doors make their own.
+        owner: _,
     } = executable;
     let name = meta.as_ref().map_or("", |meta| meta.name.as_str());
     if name.is_empty() {
@@ -156,6 +159,7 @@ impl Lines<'_> {
     fn setting(&mut self, executable: &Executable) -> Result<(), Unwritable> {
         self.texts("environment", &executable.environment);
         self.texts("environment_files", &executable.environment_files);
+        self.text("user", &executable.user);
         self.text("working_directory", &executable.working_directory);
         self.optional("umask", executable.umask.map(mask).transpose()?);
         self.optional("nice", executable.nice.map(|nice| nice.to_string()));

@@ -222,8 +222,8 @@ long  disabled  -      -    -    -       -         -      b \"c d\"
         "executable": {
             "meta": {"name": "a", "message": ""}, "command": "x -y", "comment": "the\nfirst",
             "argv": [], "run_id": "", "kind": "service", "remain_after_exit": false,
-            "environment": [], "environment_files": [], "working_directory": "", "umask": null,
-            "nice": null, "stdin": null, "before": [], "after": [], "on_stop": [],
+            "environment": [], "environment_files": [], "user": "", "working_directory": "",
+            "umask": null, "nice": null, "stdin": null, "before": [], "after": [], "on_stop": [],
             "on_reload": [], "restart": null, "stop": null, "start_timeout_ms": null,
             "run_limit_ms": 0, "readiness": "executed", "limits": null, "success": [],
         },

@@ -94,6 +94,7 @@ fn ours(method: Method, cgroup: Option<&File>) -> Contestant {
         cgroup: cgroup.map(|folder| folder.try_clone().unwrap().into()),
         legacy_cgroups: Vec::new(),
         new_session: true,
+        identity: None,
         working_directory: Some(c"/".to_owned()),
         umask: None,
         nice: None,

@@ -15,14 +15,16 @@
 //!    close-on-exec: chdir and execve can wait for ever, on a dead NFS server say, and meanwhile
 //!    our copies would hold other runs' pipes, our listeners and our locks. Only the cgroup files
 //!    and the mark are written before, which do not depend on anything outside the kernel.
-//! 3. What needs to open a file (`oom_score_adj`) before the limit of open files, which may be 0.
+//! 3. What needs to open a file (`oom_score_adj`) before the limit of open files, which may be 0; what needs privileges
+//!    before the ids, of which the user's come last; and the working directory after them, since it may be one that only its
+//!    user may enter.
 //! 4. Signal dispositions, then the mask: a signal that comes before it waits, and one that comes
 //!    after it takes its default action, as it would in the program.
 #![expect(unsafe_code, reason = "raw system calls, on pointers that the parent prepared")]
 
 use crate::failure::Stage;
 use crate::job::{Execution, Job};
-use crate::plan::{OpenFilesLimit, PlanInput};
+use crate::plan::{Identity, OpenFilesLimit, PlanInput};
 use crate::signals::{KernelAction, SET_BYTES};
 use nix::errno::Errno;
 use std::ffi::c_long;
@@ -76,10 +78,6 @@ fn steps(job: &Job<'_>) -> Step {
     if let Some(adjustment) = execution.oom_score_adjustment {
         adjust_oom_score(adjustment)?;
     }
-    if !execution.working_directory.is_null() {
-        let path = execution.working_directory.expose_provenance();
-        call(libc::SYS_chdir, [path, 0, 0, 0], Stage::Chdir)?;
-    }
     if let Some(mask) = execution.umask {
         // umask(2) cannot fail.
         call(libc::SYS_umask, [mask, 0, 0, 0], Stage::Exec)?;
@@ -92,9 +90,28 @@ fn steps(job: &Job<'_>) -> Step {
     if let Some(limit) = execution.open_files_limit {
         limit_open_files(limit)?;
     }
+    if let Some(identity) = execution.identity {
+        become_user(identity)?;
+    }
+    if !execution.working_directory.is_null() {
+        let path = execution.working_directory.expose_provenance();
+        call(libc::SYS_chdir, [path, 0, 0, 0], Stage::Chdir)?;
+    }
     reset_signals(execution.signals)?;
     job.arrived.set(true);
     execute(execution)
+}
+
+/// Takes groups and ids, the user's last: it gives up the right to all others. From here on the kernel lets nobody but root
+/// look into our memory, which is the daemon's, too (the mark of prctl(2), PR_SET_DUMPABLE, that a change of ids takes away).
+fn become_user(identity: &Identity) -> Step {
+    let word = |id: u32| usize::try_from(id).unwrap_or(usize::MAX);
+    let groups = identity.groups.as_ptr().expose_provenance();
+    call(libc::SYS_setgroups, [identity.groups.len(), groups, 0, 0], Stage::Group)?;
+    let group = word(identity.group);
+    call(libc::SYS_setresgid, [group, group, group, 0], Stage::Group)?;
+    let user = word(identity.user);
+    call(libc::SYS_setresuid, [user, user, user, 0], Stage::User)
 }
 
 /// "0" stands for the writer, cgroups(7).

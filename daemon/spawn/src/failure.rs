@@ -23,6 +23,10 @@ pub enum Stage {
     Stderr,
     /// chdir(2).
     Chdir,
+    /// setgroups(2) and setresgid(2).
+    Group,
+    /// setresuid(2).
+    User,
     /// setpriority(2).
     Nice,
     /// Writing `/proc/self/oom_score_adj`.
@@ -54,6 +58,8 @@ impl Stage {
             Self::SignalMask => Some(207),
             Self::Stdin => Some(208),
             Self::Stdout => Some(209),
+            Self::Group => Some(216),
+            Self::User => Some(217),
             Self::Cgroup => Some(219),
             Self::Session => Some(220),
             Self::Stderr => Some(222),
@@ -72,6 +78,8 @@ impl fmt::Display for Stage {
             Self::Stdout => "cannot set up standard output",
             Self::Stderr => "cannot set up standard error",
             Self::Chdir => "cannot change to its working directory",
+            Self::Group => "cannot take the groups of its user",
+            Self::User => "cannot become its user",
             Self::Nice => "cannot set its niceness",
             Self::OomAdjust => "cannot set its out-of-memory score adjustment",
             Self::Limits => "cannot set its resource limits",
@@ -115,6 +123,8 @@ mod tests {
             (Stage::SignalMask, Some(207)),
             (Stage::Stdin, Some(208)),
             (Stage::Stdout, Some(209)),
+            (Stage::Group, Some(216)),
+            (Stage::User, Some(217)),
             (Stage::Cgroup, Some(219)),
             (Stage::Session, Some(220)),
             (Stage::Stderr, Some(222)),

@@ -1,7 +1,7 @@
 //! What the child reads and writes: everything in it was laid out by the parent.
 
 use crate::failure::Stage;
-use crate::plan::OpenFilesLimit;
+use crate::plan::{Identity, OpenFilesLimit};
 use nix::errno::Errno;
 use std::cell::Cell;
 use std::ffi::c_char;
@@ -30,6 +30,7 @@ pub(crate) struct Execution<'parent> {
     pub(crate) standard: [(Stage, usize); 3],
     /// Where to stop closing one by one, on kernels without close_range.
     pub(crate) close_limit: usize,
+    pub(crate) identity: Option<&'parent Identity>,
     pub(crate) working_directory: *const c_char,
     pub(crate) umask: Option<usize>,
     /// As setpriority(2) takes it: a negative one wraps around.

@@ -37,6 +37,6 @@ pub use failure::{Failure, Stage};
 pub use lookup::{NotFound, SEARCH_PATH, resolve};
 pub use method::{Method, Parentage, UnknownMethod};
 pub use pidfd::{Delivery, PidFd};
-pub use plan::{InvalidPlan, OpenFilesLimit, Plan, PlanInput};
+pub use plan::{Identity, InvalidPlan, OpenFilesLimit, Plan, PlanInput};
 pub use probe::{Probe, Trial, Unusable, probe};
 pub use spawner::{Spawned, Spawner};

@@ -25,6 +25,8 @@ pub struct PlanInput {
     pub legacy_cgroups: Vec<OwnedFd>,
     /// Whether it leads a session of its own (setsid(2)).
     pub new_session: bool,
+    /// Whom it runs as; `None` leaves it who we are.
+    pub identity: Option<Identity>,
     /// Where it starts: an absolute path; `None` leaves it in our own working directory.
     pub working_directory: Option<CString>,
     /// Its file mode creation mask; `None` leaves it ours.
@@ -44,6 +46,17 @@ pub struct PlanInput {
 impl PlanInput {
     /// How many bytes of a mark are written.
     pub const LONGEST_MARK: usize = 12;
+}
+
+/// Who a process is: all of its user ids, its group ids, and its supplementary groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+    /// The supplementary groups, all of them.
+    pub groups: Vec<u32>,
 }
 
 /// `RLIMIT_NOFILE`, getrlimit(2).
@@ -155,6 +168,7 @@ mod tests {
             cgroup: None,
             legacy_cgroups: Vec::new(),
             new_session: false,
+            identity: None,
             working_directory: None,
             umask: None,
             nice: None,

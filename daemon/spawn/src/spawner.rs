@@ -92,6 +92,7 @@ impl Spawner {
             new_session: input.new_session,
             standard: filled.numbers(),
             close_limit: self.close_limit,
+            identity: input.identity.as_ref(),
             working_directory: directory.map_or(std::ptr::null(), |path| path.as_ptr()),
             umask: input.umask.and_then(|mask| usize::try_from(mask.bits()).ok()),
             nice: input.nice.and_then(|nice| isize::try_from(nice).ok()).map(isize::cast_unsigned),

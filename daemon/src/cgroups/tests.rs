@@ -313,6 +313,7 @@ fn spawn(cgroup: &RunCgroup, words: &[&str]) -> Spawned {
         cgroup: Some(cgroup.make().unwrap()),
         legacy_cgroups: cgroup.limit().unwrap(),
         new_session: true,
+        identity: None,
         working_directory: None,
         umask: None,
         nice: None,

@@ -13,7 +13,8 @@ use nix::unistd::{Group, geteuid, gethostname};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
-    Configuration, ConfigurationError, MetricsListen, arguments::Arguments, export, logs::Logs,
+    Configuration, ConfigurationError, MetricsListen, arguments::Arguments, doors::Doors, export,
+    logs::Logs,
 };
 
 /// The bound of an orderly end, and of a start: systemd's DefaultTimeoutStopSec= and -StartSec=.
@@ -60,6 +61,7 @@ struct File {
     api: Api,
     metrics: Metrics,
     opentelemetry: export::Section,
+    doors: Doors,
     spawn: Spawn,
     cgroup: Cgroup,
     logs: Logs,
@@ -278,6 +280,7 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         connections: file.api.connections,
         metrics: file.metrics.listen,
         export: file.opentelemetry.export(),
+        drunc: file.doors.drunc.map(Into::into),
         spawn_method: file.spawn.method,
         tracking: file.cgroup.mode,
         logs: file.logs,
@@ -390,6 +393,9 @@ mod tests {
             ("[daemon]\nanswer_timeout = '1ms'\n", "line 2", "1s"),
             ("[api]\nconnections = 7\n", "line 2", "8"),
             ("[metrics]\nlisten = '9464'\n", "line 2", "127.0.0.1:9464"),
+            ("[doors.drunc]\nlisten = '0.0.0.0:10054'\n", "line 2", "127.0.0.1:10054"),
+            ("[doors.drunc]\nuids = []\n", "line 1", "listen"),
+            ("[doors.drunc]\nlisten = '[::1]:1'\nkill_signals = ['QUIT']\n", "line 3", "KILL"),
             ("[api]\nconnections = -1\n", "line 2", "integer"),
             ("\n[spawn]\nmethod = 'fork'\n", "line 3", "clone3"),
             ("[cgroup]\nparent = 'a/b'\n", "line 2", "'/'"),
@@ -405,7 +411,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|api|metrics|opentelemetry|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
+        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|api|metrics|opentelemetry|doors|doors.drunc|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
             drop(parse(Path::new("x"), &text));
         }
     }

@@ -5,6 +5,7 @@
 //! nothing until the keeper itself is started again.
 
 mod arguments;
+mod doors;
 mod export;
 mod file;
 mod logs;
@@ -22,6 +23,7 @@ use std::{
 use keeper::channel::Channel;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use doors::DruncDoor;
 pub(crate) use export::Export;
 pub(crate) use file::{SpawnMethod, TrackingMode};
 pub(crate) use logs::Logs;
@@ -66,6 +68,9 @@ pub(crate) struct Configuration {
     /// Where metrics are sent; `None` is nowhere. Younger than the format, as above.
     #[serde(default)]
     pub(crate) export: Option<Export>,
+    /// The door for drunc's clients, where there is one. Younger than the format, as above.
+    #[serde(default)]
+    pub(crate) drunc: Option<DruncDoor>,
     /// How processes are made; `None` is the best way that works.
     pub(crate) spawn_method: Option<SpawnMethod>,
     /// How runs are tracked.

@@ -7,7 +7,7 @@ mod unit;
 use api::runtime::Executable;
 use units::{Argv, CommandLine, CommandSpec, Execution, Name, RunId};
 
-pub(crate) use unit::{Usual, unit};
+pub(crate) use unit::{Usual, unit, unit_of_door};
 
 use crate::{
     environment::Environment,

@@ -16,6 +16,7 @@ pub(super) fn setting(executable: &mut Executable) -> Result<Setting, Invalid> {
     let setting = Setting {
         environment: environment.into_iter().map(variable).collect::<Result<_, _>>()?,
         environment_files: files.into_iter().map(file).collect(),
+        user: Some(std::mem::take(&mut executable.user)).filter(|user| !user.is_empty()),
         working_directory: Some(directory).filter(|path| !path.is_empty()),
         umask: executable.umask,
         nice: executable.nice,

@@ -8,8 +8,8 @@ use api::runtime::{
 };
 use prost::Message;
 use units::{
-    CommandSpec, ExitSet, KillMode, Kind, Readiness, Restart, RestartWhen, SIGTERM, StartLimit,
-    StopSpec, UnitSpec,
+    CommandSpec, Door, ExitSet, KillMode, Kind, Owner, Readiness, Restart, RestartWhen, SIGTERM,
+    StartLimit, StopSpec, UnitSpec,
 };
 
 use crate::configuration::Configuration;
@@ -38,8 +38,19 @@ impl Usual {
     }
 }
 
-/// A unit as its definition says. It has a name, which is its identity.
-pub(crate) fn unit(mut executable: Executable, usual: Usual) -> Result<UnitSpec, Invalid> {
+/// A unit as a client of the API defines it.
+pub(crate) fn unit(executable: Executable, usual: Usual) -> Result<UnitSpec, Invalid> {
+    if executable.owner.is_some() {
+        return Err(invalid(
+            "owner",
+            "only the door can say it that the unit came in by; leave it out",
+        ));
+    }
+    unit_of_door(executable, usual)
+}
+
+/// A unit as its definition says, which may be another door's. It has a name, which is its identity.
+pub(crate) fn unit_of_door(mut executable: Executable, usual: Usual) -> Result<UnitSpec, Invalid> {
     let definition = executable.encode_to_vec();
     if !executable.run_id.is_empty() {
         let why = "a unit gets a new one each time it is started; leave it out";
@@ -77,10 +88,16 @@ pub(crate) fn unit(mut executable: Executable, usual: Usual) -> Result<UnitSpec,
             Err(_) => return Err(unknown("readiness", executable.readiness)),
         },
         definition: definition.into(),
+        owner: executable.owner.map(owner).transpose()?,
         ..UnitSpec::new(name, main)
     };
     spec.check().map_err(|why| Invalid { field: wire_name(why.field), why: why.why })?;
     Ok(spec)
+}
+
+fn owner(owner: api::runtime::Owner) -> Result<Owner, Invalid> {
+    let door = owner.door.parse::<Door>().map_err(|why| invalid("owner.door", why))?;
+    Ok(Owner { door, about: owner.about.into() })
 }
 
 /// What the wire calls a field of the specification.
@@ -115,6 +132,8 @@ pub(super) fn refuse_what_only_units_say(executable: &Executable) -> Result<(), 
         ("run_limit_ms", executable.run_limit_ms != 0),
         ("readiness", executable.readiness != i32::from(WireReadiness::Executed)),
         ("success", !executable.success.is_empty()),
+        ("user", !executable.user.is_empty()),
+        ("owner", executable.owner.is_some()),
     ];
     match said.into_iter().find(|(_, said)| *said) {
         Some((field, _)) => {

@@ -2,6 +2,7 @@
 //! and does nothing else.
 
 mod bulk;
+pub(crate) mod drunc;
 pub(crate) mod grpc;
 pub(crate) mod metrics;
 
@@ -70,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) bulk: BulkReaders,
     /// What is told to Prometheus, where anything is.
     pub(crate) metrics: Option<Arc<metrics::Metrics>>,
+    /// The door for drunc's clients, where there is one.
+    pub(crate) drunc: Option<Arc<drunc::Drunc>>,
 }
 
 /// What Status says and does not change.
@@ -232,8 +235,9 @@ impl Core {
         let logs =
             logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
         let metrics = self.metrics.iter().flat_map(|metrics| metrics.problems());
+        let drunc = self.drunc.as_ref().and_then(|drunc| drunc.problem());
         let schedule = self.schedule.problems();
-        keeper.chain(ledger).chain(logs).chain(schedule).chain(metrics).collect()
+        keeper.chain(ledger).chain(logs).chain(schedule).chain(metrics).chain(drunc).collect()
     }
 
     /// How many runs are alive, and how many were made.

@@ -176,7 +176,7 @@ pub(super) fn read(contents: &Contents, usual: Usual) -> Read {
     let mut read = Read::default();
     let specification = |kind, key: &[u8]| -> Option<Arc<UnitSpec>> {
         let executable = Executable::decode(contents.get(kind, key)?).ok()?;
-        definition::unit(executable, usual).ok().map(Arc::new)
+        definition::unit_of_door(executable, usual).ok().map(Arc::new)
     };
     for Entry { key, body, .. } in contents.all(Kind::Unit) {
         let unit = || {

@@ -144,6 +144,7 @@ fn a_process_without_a_cgroup_is_known_by_its_environment() {
         cgroup: None,
         legacy_cgroups: Vec::new(),
         new_session: false,
+        identity: None,
         working_directory: None,
         umask: None,
         nice: None,

@@ -7,6 +7,7 @@
 //! hold up the program's execution; a spawner thread is made for that.) A failure names the file that it is
 //! about.
 
+mod account;
 mod files;
 mod stdin;
 #[cfg(test)]
@@ -17,10 +18,12 @@ use std::{ffi::CString, fs::File, os::fd::OwnedFd, path::Path};
 
 use api::runtime::StartStage;
 use nix::{errno::Errno, sys::stat::Mode};
+use spawn::Identity;
 use units::{RunId, Told};
 
 use crate::environment::Environment;
 
+pub(crate) use account::Account;
 pub(crate) use variables::Variables;
 
 /// Where a program starts that says nothing else.
@@ -56,6 +59,8 @@ pub(crate) struct Inputs {
     pub(crate) environment: Vec<CString>,
     /// Standard input.
     pub(crate) stdin: OwnedFd,
+    /// Whom it runs as; `None` leaves it who we are.
+    pub(crate) identity: Option<Identity>,
     /// Where it starts.
     pub(crate) working_directory: CString,
     /// Its mask.
@@ -80,7 +85,7 @@ pub(crate) struct SettingFailure {
 pub(crate) fn inputs(
     setting: &units::Setting,
     variables: &Variables,
-    null: &File,
+    (account, null): (Option<&Account>, &File),
 ) -> Result<Inputs, SettingFailure> {
     let directory = setting.working_directory.as_deref().unwrap_or(DIRECTORY);
     let working_directory = CString::new(directory).map_err(|_| SettingFailure {
@@ -91,6 +96,7 @@ pub(crate) fn inputs(
     Ok(Inputs {
         environment: variables.assignments(),
         stdin: stdin::open(&setting.stdin, null)?,
+        identity: account.map(Account::identity),
         working_directory,
         umask: Mode::from_bits_truncate(setting.umask.unwrap_or(MASK)),
         nice: setting.nice,

@@ -18,7 +18,7 @@ fn circumstances(comment: &str) -> Circumstances<'_> {
 fn output(setting: &Setting, circumstances: &Circumstances<'_>, line: &str) -> String {
     let null = File::open("/dev/null").unwrap();
     let variables = variables(setting, &Environment::of_this_user(), circumstances).unwrap();
-    let inputs = inputs(setting, &variables, &null).unwrap();
+    let inputs = inputs(setting, &variables, (None, &null)).unwrap();
     let words = variables.expand(&CommandLine::parse(line).unwrap()).unwrap();
     let text = |bytes: &[u8]| CString::new(bytes).unwrap();
     let (mut reader, writer) = std::io::pipe().unwrap();
@@ -32,6 +32,7 @@ fn output(setting: &Setting, circumstances: &Circumstances<'_>, line: &str) -> S
         cgroup: None,
         legacy_cgroups: Vec::new(),
         new_session: false,
+        identity: None,
         working_directory: Some(inputs.working_directory),
         umask: Some(inputs.umask),
         nice: inputs.nice,
@@ -158,6 +159,6 @@ fn a_start_that_cannot_be_prepared_says_why() {
     assert!(failure.to_string().contains("/nonexistent/file"), "{failure}");
     let null = File::open("/dev/null").unwrap();
     let setting = Setting { working_directory: Some("/a\0b".to_owned()), ..Setting::default() };
-    let failure = inputs(&setting, &Variables::default(), &null).unwrap_err();
+    let failure = inputs(&setting, &Variables::default(), (None, &null)).unwrap_err();
     assert_eq!(failure.stage, StartStage::Chdir);
 }

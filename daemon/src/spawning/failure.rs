@@ -16,6 +16,8 @@ pub(super) fn explain(program: &Path, setting: &units::Setting, why: &spawn::Fai
     }
     let of_its_own = if why.stage == Stage::Chdir {
         setting.working_directory.as_ref().map(|folder| format!(" {folder}"))
+    } else if why.stage == Stage::User || why.stage == Stage::Group {
+        setting.user.as_ref().map(|user| format!(" {user}"))
     } else if why.stage == Stage::Nice {
         setting.nice.map(|nice| format!(" to {nice}"))
     } else {

@@ -24,7 +24,7 @@ use std::{
 
 use keeper::{channel::Channel, protocol::ToKeeper};
 use logs::{Attach, LogName, LogStore};
-use nix::errno::Errno;
+use nix::{errno::Errno, unistd::fchown};
 use spawn::{
     Method, NotFound, OpenFilesLimit, Parentage, Plan, PlanInput, Spawned, Spawner, Stage,
 };
@@ -287,6 +287,12 @@ impl Thread {
         let argv = words.collect::<Result<_, _>>().map_err(|why| invalid(why.to_string()))?;
         let program = CString::new(program.as_os_str().as_bytes());
         let (soft, hard) = self.shared.open_files;
+        if let Some(identity) = &inputs.identity {
+            // So that it can open /dev/stdout and /dev/stderr.
+            for pipe in [&stdout, &stderr] {
+                fchown(pipe, Some(identity.user.into()), None).ok();
+            }
+        }
         let input = PlanInput {
             program: program.map_err(|why| invalid(why.to_string()))?,
             argv,
@@ -297,6 +303,7 @@ impl Thread {
             cgroup: place.cgroup,
             legacy_cgroups: place.legacy_cgroups,
             new_session: true,
+            identity: inputs.identity,
             working_directory: Some(inputs.working_directory),
             umask: Some(inputs.umask),
             nice: inputs.nice,

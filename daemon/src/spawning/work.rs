@@ -13,7 +13,7 @@ use units::{
 use super::failure::{failure, unset};
 use crate::{
     environment::Environment,
-    setting::{self, Circumstances, Inputs, Variables},
+    setting::{self, Account, Circumstances, Inputs, Variables},
 };
 
 /// What to execute.
@@ -90,9 +90,13 @@ impl Work {
         null: &File,
     ) -> Result<(Execution, Inputs), StartFailure> {
         let circumstances = self.circumstances(notify_socket);
+        let user = self.setting().user.as_deref();
+        let account = user.map(Account::of).transpose().map_err(unset)?.flatten();
+        let environment = account.as_ref().map_or(environment, Account::environment);
         let variables =
             setting::variables(self.setting(), environment, &circumstances).map_err(unset)?;
-        let inputs = setting::inputs(self.setting(), &variables, null).map_err(unset)?;
+        let with = (account.as_ref(), null);
+        let inputs = setting::inputs(self.setting(), &variables, with).map_err(unset)?;
         let execution = match self {
             Self::Execution(execution) => *execution,
             Self::Command(command) => {

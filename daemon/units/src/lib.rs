@@ -31,6 +31,7 @@ pub use signal::{SIGTERM, is_signal, signal_name, signal_number};
 pub use unit::{
     Change, ChangeCause, CommandSpec, Desired, Ended, EnvironmentFile, EnvironmentText,
     EnvironmentWarning, ExitSet, InvalidExitWord, InvalidSpec, InvalidVariable, KillMode, Kind,
-    Readiness, ResourceLimits, Restart, RestartWhen, Role, Setting, StartLimit, Status, Stdin,
-    StopSpec, Told, UnitDetail, UnitResult, UnitSpec, UnitState, UnitView, Wanted, check_variable,
+    Owner, Readiness, ResourceLimits, Restart, RestartWhen, Role, Setting, StartLimit, Status,
+    Stdin, StopSpec, Told, UnitDetail, UnitResult, UnitSpec, UnitState, UnitView, Wanted,
+    check_variable,
 };

@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 pub enum Door {
     /// The gRPC API.
     Grpc,
+    /// The process manager of drunc.
+    Drunc,
     /// The daemon itself.
     Daemon,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Grpc => "grpc",
+            Self::Drunc => "drunc",
             Self::Daemon => "daemon",
         })
     }
@@ -49,7 +52,7 @@ impl FromStr for Door {
 
     /// The opposite of its Display.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Grpc, Self::Daemon]
+        [Self::Grpc, Self::Drunc, Self::Daemon]
             .into_iter()
             .find(|door| door.to_string() == text)
             .ok_or_else(|| UnknownDoor(text.to_owned()))

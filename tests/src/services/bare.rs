@@ -64,6 +64,7 @@ impl Bare {
             cgroup: Some(File::open(cgroup).expect("it was made").into()),
             legacy_cgroups: Vec::new(),
             new_session: true,
+            identity: None,
             working_directory: Some(c"/".to_owned()),
             umask: None,
             nice: None,

@@ -14,6 +14,7 @@ mod boot;
 mod child;
 mod command;
 mod connections;
+mod drunc;
 mod ends;
 mod exec;
 mod folders;
@@ -125,6 +126,7 @@ fn main() {
         audit::cases(),
         boot::cases(),
         connections::cases(),
+        drunc::cases(),
         folders::cases(),
         full_runtime::cases(),
         hang::cases(),

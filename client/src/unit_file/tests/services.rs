@@ -320,7 +320,7 @@ pub(super) fn any_service() -> impl Strategy<Value = Executable> {
     let setting = (
         vec(any_text(), 0..3),
         vec(any_text(), 0..3),
-        any_text(),
+        (any_text(), any_text()),
         option::of(0..=0o777_u32),
         option::of(any::<i32>()),
         option::of(any_input()),
@@ -329,7 +329,8 @@ pub(super) fn any_service() -> impl Strategy<Value = Executable> {
     let tables = (option::of(any_restart()), option::of(any_stop()), option::of(any_limits()));
     (any_unit(), commands, setting, life, tables).prop_map(
         |(main, (before, after, on_stop, on_reload), setting, life, (restart, stop, limits))| {
-            let (environment, environment_files, working_directory, umask, nice, stdin) = setting;
+            let (environment, environment_files, (user, working_directory), umask, nice, stdin) =
+                setting;
             let (kind, remain_after_exit, readiness, start_timeout_ms, run_limit_ms, success) =
                 life;
             Executable {
@@ -337,6 +338,7 @@ pub(super) fn any_service() -> impl Strategy<Value = Executable> {
                 remain_after_exit,
                 environment,
                 environment_files,
+                user,
                 working_directory,
                 umask,
                 nice,

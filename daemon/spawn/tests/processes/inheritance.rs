@@ -7,7 +7,9 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::geteuid;
-use spawn::{Delivery, OpenFilesLimit, Parentage, PidFd, Plan, PlanInput, Spawner, Stage};
+use spawn::{
+    Delivery, Identity, OpenFilesLimit, Parentage, PidFd, Plan, PlanInput, Spawner, Stage,
+};
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 
@@ -88,6 +90,39 @@ pub(crate) fn a_niceness_reaches_the_child_and_not_us() {
             assert_eq!(output(method, wanted), "-5\n", "{method}");
         }
         assert_eq!(output(method, program()), ours, "{method}: without one, ours");
+    }
+}
+
+pub(crate) fn a_user_is_taken_with_groups_and_without_rights() {
+    if !geteuid().is_root() {
+        // Nobody else can become anybody.
+        let identity = Some(Identity { user: 0, group: 0, groups: Vec::new() });
+        let failure = run(methods()[0], PlanInput { identity, ..shell("true") }).unwrap_err();
+        assert_eq!(failure.stage, Stage::Group);
+        return;
+    }
+    for method in methods() {
+        let identity = Some(Identity { user: 65533, group: 65532, groups: vec![65531, 65530] });
+        let script =
+            "grep -E '^(Uid|Gid|Groups|CapEff|CapPrm):' /proc/self/status | tr -s '\t ' ' '";
+        let wanted =
+            PlanInput { identity, working_directory: Some(c"/".to_owned()), ..shell(script) };
+        let mut said: Vec<String> =
+            output(method, wanted).lines().map(|line| line.trim().to_owned()).collect();
+        said.sort_unstable();
+        let none = "0000000000000000";
+        assert_eq!(
+            said,
+            [
+                format!("CapEff: {none}"),
+                format!("CapPrm: {none}"),
+                "Gid: 65532 65532 65532 65532".to_owned(),
+                "Groups: 65530 65531".to_owned(),
+                "Uid: 65533 65533 65533 65533".to_owned(),
+            ],
+            "{method}"
+        );
+        assert_eq!(output(method, shell("id -u")), "0\n", "we are who we were");
     }
 }
 

@@ -56,6 +56,7 @@ const CASES: &[(&str, fn())] = cases![
     inheritance::a_child_leaves_its_mark,
     inheritance::a_niceness_reaches_the_child_and_not_us,
     inheritance::a_child_leads_a_session_only_if_asked_to,
+    inheritance::a_user_is_taken_with_groups_and_without_rights,
     inheritance::a_process_is_signalled_by_descriptor,
     inheritance::an_exit_is_told_when_somebody_has_reaped_it,
     sandbox::clone3_missing,

@@ -31,6 +31,7 @@ pub(crate) fn input(program: &str, argv: &[&str]) -> PlanInput {
         cgroup: None,
         legacy_cgroups: Vec::new(),
         new_session: false,
+        identity: None,
         working_directory: None,
         umask: None,
         nice: None,

@@ -26,7 +26,7 @@ fn id() -> impl Strategy<Value = RunId> {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    (select(&[Door::Grpc, Door::Daemon][..]), ".{0,8}", ".{0,8}")
+    (select(&[Door::Grpc, Door::Drunc, Door::Daemon][..]), ".{0,8}", ".{0,8}")
         .prop_map(|(door, identity, reason)| Origin { door, identity, reason })
 }
 

@@ -91,6 +91,14 @@ impl Setting {
         if let Some(path) = &self.working_directory {
             absolute("working_directory", path)?;
         }
+        if let Some(user) = &self.user {
+            let is_word = !user.is_empty() && !user.contains(|c: char| c.is_control() || c == ':');
+            demand(is_word, "user", || {
+                format!(
+                    "{user:?} is no name of a user, and no number; leave it out for the daemon's own"
+                )
+            })?;
+        }
         let umask = self.umask.unwrap_or_default();
         demand(umask <= LARGEST_UMASK, "umask", || {
             format!("{umask:#o} is no mask of permissions; 0 to 0o777 is expected")

@@ -74,7 +74,9 @@ pub use environment::{EnvironmentText, EnvironmentWarning, InvalidVariable, chec
 pub use exit_set::{ExitSet, InvalidExitWord};
 pub use restart::{Restart, RestartWhen, StartLimit, StartWindow};
 pub use setting::{EnvironmentFile, ResourceLimits, Setting, Stdin};
-pub use spec::{CommandSpec, Ended, KillMode, Kind, Readiness, Role, StopSpec, Told, UnitSpec};
+pub use spec::{
+    CommandSpec, Ended, KillMode, Kind, Owner, Readiness, Role, StopSpec, Told, UnitSpec,
+};
 pub use state::{Change, ChangeCause, Desired, Status, UnitResult, UnitState, Wanted};
 pub use view::{UnitDetail, UnitView};
 

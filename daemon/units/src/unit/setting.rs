@@ -8,6 +8,8 @@ pub struct Setting {
     /// Files with more variables, read at each start; they count over [`Setting::environment`], and later
     /// ones over earlier ones.
     pub environment_files: Vec<EnvironmentFile>,
+    /// The user it runs as, by name or number; none is whom the daemon runs as.
+    pub user: Option<String>,
     /// The directory it starts in: an absolute path.
     pub working_directory: Option<String>,
     /// The mask of permissions for new files, at most 0o777.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{restart::Restart, setting::Setting, state::UnitResult};
-use crate::{Argv, Cause, CommandLine, Name, signal::SIGTERM};
+use crate::{Argv, Cause, CommandLine, Door, Name, signal::SIGTERM};
 
 /// What a unit is. Each field is explained by its type; [`UnitSpec::check`] says which of them cannot be as
 /// they are, or not together.
@@ -39,6 +39,17 @@ pub struct UnitSpec {
     pub readiness: Readiness,
     /// What it was made from, for whoever shows it; means nothing to the core.
     pub definition: Arc<[u8]>,
+    /// Whose it is, where a door keeps it apart from all others.
+    pub owner: Option<Owner>,
+}
+
+/// The door that a unit came in by, whose clients see and end no others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Which.
+    pub door: Door,
+    /// What the door has to know of it; means nothing to the core.
+    pub about: Arc<[u8]>,
 }
 
 /// Whether a unit is there to run, or to have run.
@@ -120,6 +131,7 @@ impl UnitSpec {
             run_limit: None,
             readiness: Readiness::default(),
             definition: Arc::default(),
+            owner: None,
         }
     }
 

@@ -27,8 +27,10 @@ pub(crate) fn cases() -> Vec<Case> {
         what_only_units_say_is_refused_of_exec,
         exec_takes_the_settings_too,
     ];
-    all.extend(cases![[Need::OtherUser]; niceness_of_an_ordinary_user]);
-    all.extend(cases![[Need::Root]; niceness]);
+    all.extend(
+        cases![[Need::OtherUser]; niceness_of_an_ordinary_user, nobody_becomes_another_user],
+    );
+    all.extend(cases![[Need::Root]; niceness, a_unit_runs_as_its_user]);
     all
 }
 
@@ -332,5 +334,40 @@ fn exec_takes_the_settings_too() {
         let answer = daemon.answer(executable);
         assert_eq!(answer.stdout, "1 2\n/usr\n0077\nin");
         eventually("nothing is left", || daemon.status().runs_live == 0);
+    });
+}
+
+/// With its groups and its environment, whatever its commands are; the daemon and all others stay who they are.
+fn a_unit_runs_as_its_user() {
+    Daemon::with(Options::default(), |daemon| {
+        let script = "id -u; id -g; echo $USER $HOME; exec sleep 600";
+        let words = argv(&["/bin/sh", "-c", script]);
+        let user = "65533".to_owned();
+        daemon.up(Executable { user: user.clone(), ..named("other", words.clone()) });
+        daemon.until_logged("other", "65533\n65533\n65533 /\n");
+        daemon.up(Executable { user: "root".to_owned(), ..named("own", words.clone()) });
+        daemon.until_logged("own", "0\n0\nroot /root\n");
+        // It is stopped as any other, also by the next daemon.
+        daemon.replace();
+        daemon.down("other");
+        let nobody = Executable { user: "no-such-user".to_owned(), ..named("none", words.clone()) };
+        let said = daemon.try_up(nobody).unwrap_err();
+        assert!(said.message().contains("no-such-user"), "{said}");
+        let exit = daemon.unit("none").last_exit.unwrap_or_default();
+        assert_eq!(failure(&exit).unwrap_or_default().stage(), StartStage::User);
+        let said =
+            daemon.try_up(Executable { user: "a:b".to_owned(), ..named("x", words) }).unwrap_err();
+        assert_eq!(said.code(), Code::InvalidArgument, "{said}");
+    });
+}
+
+/// Only root's daemon can.
+fn nobody_becomes_another_user() {
+    Daemon::with(Options::default().user(65534), |daemon| {
+        let words = argv(&["/bin/sleep", "600"]);
+        daemon.up(Executable { user: "65534".to_owned(), ..named("own", words.clone()) });
+        let other = Executable { user: "root".to_owned(), ..named("other", words) };
+        let said = daemon.try_up(other).unwrap_err();
+        assert!(said.message().contains("only root's can"), "{said}");
     });
 }
