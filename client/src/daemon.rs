@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use api::daemon::{
-    DescribeRequest, DescribeResponse, Leaving, LogLevelRequest, LogLevelResponse, RestartRequest,
-    UpgradeRequest, daemon_client::DaemonClient,
+    CancelPowerRequest, CancelPowerResponse, DescribeRequest, DescribeResponse, Leaving,
+    LogLevelRequest, LogLevelResponse, PowerRequest, PowerResponse, RestartRequest, UpgradeRequest,
+    daemon_client::DaemonClient,
 };
 use tonic::{Response, Status, Streaming, transport::Channel};
 
@@ -76,6 +77,27 @@ impl Client {
         };
         let request = self.request(LogLevelRequest { filter: filter.to_owned() });
         self.within(QUICK_ANSWER, &attempt, daemon.log_level(request)).await
+    }
+
+    /// Ends the machine, or the container, of which auraed is the first process: now, or later.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn power(&self, wanted: PowerRequest) -> Result<PowerResponse, ClientError> {
+        let mut daemon = self.daemon();
+        let request = self.request(wanted);
+        self.within(QUICK_ANSWER, "ending the machine", daemon.power(request)).await
+    }
+
+    /// Takes back what [`Client::power`] has planned for later.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn cancel_power(&self) -> Result<CancelPowerResponse, ClientError> {
+        let mut daemon = self.daemon();
+        let attempt = "cancelling the end of the machine";
+        let request = self.request(CancelPowerRequest {});
+        self.within(QUICK_ANSWER, attempt, daemon.cancel_power(request)).await
     }
 
     fn daemon(&self) -> DaemonClient<Channel> {

@@ -26,6 +26,8 @@ use crate::clock;
 /// Lines that may wait for standard error. Whoever reads it may be a paused terminal; what passes this
 /// bound is dropped there, and told, and is in the store all the same.
 const STDERR_DEPTH: usize = 1024;
+/// The longest filter, in bytes.
+const LONGEST_FILTER: usize = 1024;
 /// How long a line waits for others.
 const TOGETHER: Duration = Duration::from_millis(1);
 /// Room for most lines, in bytes.
@@ -51,9 +53,28 @@ pub(crate) fn filter() -> String {
     printed.as_ref().map(|printed| printed.text.clone()).unwrap_or_default()
 }
 
+/// Why a text is no filter, and what is one. A target alone would be one for the parser, and mean that nothing else is
+/// printed, not even errors: so a mistyped level must not be taken for a target.
+pub(crate) fn check_filter(text: &str) -> Result<(), String> {
+    const EXAMPLE: &str =
+        "write off, error, warn, info, debug or trace, or levels by target: info,h2=debug";
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| levels.iter().any(|level| level.eq_ignore_ascii_case(word.trim()));
+    if text.len() > LONGEST_FILTER {
+        let length = text.len();
+        return Err(format!("it is {length} bytes long; at most {LONGEST_FILTER} are"));
+    }
+    if let Some(word) = text.split(',').find(|word| !word.contains('=') && !is_level(word)) {
+        return Err(format!("{word:?} is no level; {EXAMPLE}"));
+    }
+    printed(text).map(drop).map_err(|why| format!("{text:?} is no filter: {why}; {EXAMPLE}"))
+}
+
 /// Prints by this filter from now on; gives the one before.
-pub(crate) fn change_filter(text: &str) -> Result<String, ParseError> {
-    let next = Printed { text: text.to_owned(), targets: printed(text)? };
+pub(crate) fn change_filter(text: &str) -> Result<String, String> {
+    check_filter(text)?;
+    let targets = printed(text).map_err(|why| why.to_string())?;
+    let next = Printed { text: text.to_owned(), targets };
     let before = PRINTED.write().unwrap_or_else(PoisonError::into_inner).replace(next);
     // Each place that logs remembers whether anybody wants it.
     tracing::callsite::rebuild_interest_cache();

@@ -9,6 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
+use keeper::protocol::Power;
 use tokio::sync::mpsc;
 
 use crate::succession::Departure;
@@ -29,6 +30,17 @@ pub(crate) enum News {
     Confirmed,
     /// Another daemon is wanted in our place.
     Leave(Box<Departure>),
+    /// The end of the machine is wanted.
+    Power {
+        /// How.
+        power: Power,
+        /// Without order.
+        force: bool,
+        /// Who wants it and why.
+        by: String,
+    },
+    /// Everything ends, by order.
+    Stopping,
     /// Our keeper was killed, and the next one has all that we hold.
     Bequeathed,
     /// We cannot go on.

@@ -39,6 +39,7 @@ use crate::{
     ledger::{self, Opened},
     news::{self, Herald},
     notify::{self, NotifySocket},
+    power::PowerPlan,
     processes::Descendants,
     runfile,
     scheduling::{Location, Schedule, boot::Boot},
@@ -133,14 +134,13 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     let estate = estate(&handover, signals)?;
     let (logs, instance, audit) = begin_log(&handover, &inbox)?;
     let (schedule, ledger) = inherit(&mut handover, instance)?;
-    let succession = succession(&handover, &estate, &herald);
+    let succession = Arc::new(succession(&handover, &estate, &herald));
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
     let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
     let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
         .with(method, &tracking);
-    let Opened { ledger, kept, series, taken_over, after_kill } =
-        ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))?;
+    let Opened { ledger, kept, series, taken_over, after_kill } = read(ledger)?;
     let of_killed = kept.runs.iter().filter(|_| after_kill).map(|run| run.identity.run).collect();
     let door = doors::Core {
         inbox,
@@ -153,7 +153,8 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         usual: Usual::of(&configuration),
         identity,
         ledger_fails: ledger.fails(),
-        succession: Arc::new(succession),
+        succession,
+        power: power(&configuration, keeper, &estate.life, &herald),
         keeper: Arc::clone(&estate.life),
         bulk: doors::BulkReaders::new()?,
         metrics: doors::metrics::Metrics::of(&configuration),
@@ -179,12 +180,11 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         all_ended: Arc::clone(&all_ended),
         herald,
     };
-    let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
     let left = Left { inherited, of_killed, keeper, taken_over, after_kill };
+    let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
     let boot = go_on(&mut supervisor, &configuration, left, (&spawners, serving), &door)?;
     let supervisor = start_threads(supervisor, (&shared, &jobs), (spawners, serving))?;
-    let logs = door.logs.clone();
-    let connections = configuration.connections_of(open_files.1);
+    let (logs, connections) = (door.logs.clone(), configuration.connections_of(open_files.1));
     let served = Served { listener: handover.listener, connections, door, boot, news };
     // Where something has failed, what is under way is the next daemon's, as after any death.
     let ended = serving::serve(served, serving, &all_ended, supervisor)?;
@@ -223,6 +223,18 @@ fn succession(handover: &Handover, estate: &Estate, herald: &Herald) -> Successi
     Succession::new(handover.trial, handover.upgrades.clone(), follow)
 }
 
+/// The end of the machine, as the daemon before has planned it.
+fn power(
+    configuration: &Configuration,
+    keeper: i32,
+    life: &Arc<KeeperLife>,
+    herald: &Herald,
+) -> Arc<PowerPlan> {
+    let keeper = (KeeperInstance::of(keeper), Arc::clone(life));
+    let folder = &configuration.runtime_dir;
+    Arc::new(PowerPlan::resume(configuration.role, folder, keeper, herald.clone()))
+}
+
 /// Where programs say that they are ready.
 fn notify_socket(
     (path, inherited): (&Path, Option<OwnedFd>),
@@ -249,6 +261,11 @@ fn estate(handover: &Handover, signals: SignalFd) -> Result<Estate, BeginError> 
 
 /// What earlier daemons kept, on its way.
 type Reading = JoinHandle<Result<Opened, BeginError>>;
+
+/// What was read meanwhile.
+fn read(ledger: Reading) -> Result<Opened, BeginError> {
+    ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))
+}
 
 /// Takes the runs, while schedule and ledger are being opened.
 fn inherit(handover: &mut Handover, instance: RunId) -> Result<(Schedule, Reading), BeginError> {
@@ -334,7 +351,9 @@ fn adopt(
     let found = Found { inherited, runs, keeper, spawner, taken_over, after_kill };
     let Adopted { units, forgotten } = supervisor.adopt(found);
     let inherited = known.into_iter().filter(|run| !forgotten.contains(run)).collect();
-    Ok(Boot { runtime_dir, keeper: KeeperInstance::of(keeper), inherited, units })
+    let (rescue, masked) = (configuration.rescue, configuration.masked.clone());
+    let keeper = KeeperInstance::of(keeper);
+    Ok(Boot { runtime_dir, keeper, inherited, units, rescue, masked })
 }
 
 /// What the spawner threads go by.

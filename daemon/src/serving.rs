@@ -11,11 +11,12 @@ use tokio::{sync::mpsc, task::JoinHandle as Task};
 
 use crate::{
     doors::{self, grpc::Connections},
+    ending,
     keeper_life::KeeperLife,
     news::News,
     scheduling::boot::{self, Boot},
     serve::{BeginError, when},
-    succession::{Departure, Succession},
+    succession::Departure,
     supervisor::{Callers, Inbox, Message},
 };
 
@@ -86,11 +87,12 @@ pub(crate) fn serve(
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
         doors::metrics::serve(&door);
         let drunc = doors::drunc::serve(&door, closed);
-        let succession = Arc::clone(&door.succession);
+        let core = door.clone();
+        crate::power::keep(&door.power);
         tokio::spawn(boot::boot(door, boot));
         tokio::select! {
             () = all_ended.notified() => {}
-            turn = turn(&mut news, (keeper, &inbox), &succession) => match turn {
+            turn = turn(&mut news, (keeper, &inbox), &core) => match turn {
                 Turn::Failed(why) => return Err(failed(why)),
                 Turn::Bequeathed => {
                     supervisor_ended.notified().await;
@@ -145,7 +147,7 @@ fn tell_keeper(keeper: &Channel, message: &ToKeeper) -> Result<(), BeginError> {
 async fn turn(
     news: &mut mpsc::Receiver<News>,
     (keeper, inbox): (&Channel, &Inbox),
-    succession: &Succession,
+    core: &doors::Core,
 ) -> Turn {
     while let Some(item) = news.recv().await {
         match item {
@@ -154,7 +156,7 @@ async fn turn(
                 drop(tell_keeper(keeper, &ToKeeper::Probed { number }));
             }
             News::Confirmed => {
-                succession.confirm();
+                core.succession.confirm();
                 tracing::info!("the keeper has found this daemon healthy: it is on trial no more");
             }
             News::Leave(departure) => match leave(&departure, keeper, inbox) {
@@ -162,6 +164,13 @@ async fn turn(
                 // The supervisor finds out that the keeper is gone; what runs goes on here then.
                 Err(why) => tracing::error!(%why, "staying"),
             },
+            News::Stopping => drop(tokio::spawn(ending::tell_of_slow(core.clone()))),
+            News::Power { power, force, by } => {
+                // It then tells the supervisor to stop, as for any other end.
+                if let Err(why) = tell_keeper(keeper, &ToKeeper::Power { power, force, by }) {
+                    tracing::error!(%why, "power: it is not done");
+                }
+            }
             News::Bequeathed => return Turn::Bequeathed,
             News::Failed(why) => return Turn::Failed(why),
         }
@@ -219,7 +228,11 @@ fn said_already(news: &mut mpsc::Receiver<News>) -> Result<Ended, BeginError> {
         match item {
             News::Failed(why) => return Err(failed(why)),
             News::Bequeathed => return Ok(Ended::Ourselves),
-            News::Probe(_) | News::Confirmed | News::Leave(_) => {}
+            News::Probe(_)
+            | News::Confirmed
+            | News::Leave(_)
+            | News::Stopping
+            | News::Power { .. } => {}
         }
     }
     Err(failed("the supervisor thread ended".to_owned()))

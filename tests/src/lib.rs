@@ -5,6 +5,7 @@
 
 pub mod binaries;
 pub mod cgroup;
+pub mod cradle;
 pub mod daemon;
 pub mod drunc;
 pub mod fifo;
@@ -24,6 +25,7 @@ pub mod storm;
 pub mod units;
 pub mod wait;
 
+pub use cradle::Machine;
 pub use daemon::Daemon;
 pub use fifo::Fifo;
 pub use house::House;

@@ -4,7 +4,7 @@ use std::{env, path::Path, sync::OnceLock};
 
 use nix::unistd::Uid;
 
-use crate::{cgroup::Cage, drunc, mount};
+use crate::{cgroup::Cage, cradle, drunc, mount};
 
 /// Something that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Need {
     OtherUser,
     /// To be root, and allowed to mount.
     Mounts,
+    /// To be root, and allowed to make namespaces, in which a program is PID 1.
+    Namespaces,
     /// nginx, from Debian's package nginx-light or another one of it.
     Nginx,
     /// A daemon that makes faults on request: a debug build, as this one has to be.
@@ -33,6 +35,7 @@ impl Need {
     pub fn missing(self) -> Option<&'static str> {
         static CGROUP: OnceLock<bool> = OnceLock::new();
         static MOUNTS: OnceLock<bool> = OnceLock::new();
+        static NAMESPACES: OnceLock<bool> = OnceLock::new();
         let root = Uid::effective().is_root();
         match self {
             Self::Root => (!root).then_some("skipped: needs root"),
@@ -55,6 +58,8 @@ impl Need {
             ),
             Self::Faults => (!cfg!(debug_assertions))
                 .then_some("skipped: needs a debug build, which makes faults"),
+            Self::Namespaces => (!root || !*NAMESPACES.get_or_init(cradle::allowed))
+                .then_some("skipped: needs root, and to be allowed to make namespaces"),
             Self::Mounts => (!root || !*MOUNTS.get_or_init(mount::allowed))
                 .then_some("skipped: needs root, and to be allowed to mount"),
         }

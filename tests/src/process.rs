@@ -152,6 +152,18 @@ impl Process {
         lock(&self.shared).status
     }
 
+    /// Whether it has ended already.
+    #[must_use]
+    pub fn end_within_no_time(&self) -> bool {
+        lock(&self.shared).status.is_some()
+    }
+
+    /// What it has printed on standard output so far.
+    #[must_use]
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.shared).stdout).into_owned()
+    }
+
     /// Its end and all that it printed.
     ///
     /// # Panics

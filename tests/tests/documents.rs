@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tests::{House, Options, Process};
+use tests::{Daemon, House, Options, Process};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
@@ -122,6 +122,24 @@ fn the_documented_configuration_is_whole() {
     for section in sections.split('`').skip(1).step_by(2) {
         assert!(auraed.contains(&format!("[{section}]\n")), "[{section}] is not documented");
     }
+}
+
+/// Units of docs/examples are accepted as they stand, and say so of themselves.
+#[test]
+fn the_units_of_the_examples_are_accepted() {
+    let entries = fs::read_dir(root().join("docs/examples")).expect("a folder of examples");
+    let mut units: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    units.retain(|path| path.extension().is_some_and(|kind| kind == "toml"));
+    assert!(units.len() >= 3, "{units:?}");
+    Daemon::with(Options::default(), |daemon| {
+        for unit in &units {
+            let file = unit.to_str().expect("UTF-8");
+            let said = daemon.aer(&["enable", "-f", file]);
+            assert!(said.status.success(), "{file}: {}", said.err());
+            let name = unit.file_stem().and_then(|name| name.to_str()).expect("UTF-8");
+            assert!(daemon.aer(&["show", name]).status.success(), "{file} is called otherwise");
+        }
+    });
 }
 
 /// So is that of `aer`: it goes on to connect, in vain.

@@ -30,7 +30,7 @@ fn chunk(channel: LogChannelType, data: &'static [u8]) -> LogChunk {
 }
 
 fn log(then: Then) -> Peer {
-    let gap = LogGap { bytes: 9, entries: 1, message: "overtaken".into() };
+    let gap = LogGap { bytes: 9, entries: 1, message: "overtaken".into(), ..LogGap::default() };
     let exit = ExitRecord { cause: Some(Cause::Code(3)), ..ExitRecord::default() };
     let batches = vec![
         LogBatch {
@@ -92,11 +92,36 @@ fn a_closed_pipe_is_no_panic_and_no_complaint() {
 fn logs_go_where_they_came_from() {
     let peer = log(Then::End);
     let output = run(&peer, &["logs", "backup", "-f"]);
-    assert_eq!(output.stdout, b"out\xffmore");
+    // What a gap has cut off is no line with what comes after it.
+    assert_eq!(output.stdout, b"out\xff\nmore");
     let missing = "err\naer: 9 bytes of output missing here: overtaken\n";
     assert_eq!((status(&output), text(&output.stderr)), (0, missing));
     let Asked::Logs(asked) = peer.asked() else { panic!("not logs") };
     assert_eq!((asked.source, asked.follow), (Some(Source::Name("backup".into())), true));
+}
+
+#[test]
+fn a_gap_ends_the_line_that_it_cuts_off_and_no_other() {
+    let of = |run: &str, name: &str, data: &'static [u8]| LogChunk {
+        run_id: run.into(),
+        name: name.into(),
+        ..chunk(LogChannelType::ChannelStdout, data)
+    };
+    let first = vec![of("1", "web", b"head of "), of("2", "db", b"one "), of("3", "web", b"two ")];
+    let gap = LogGap { bytes: 9, run_id: "1".into(), name: "web".into(), ..LogGap::default() };
+    let second =
+        vec![of("1", "web", b"a tail\n"), of("2", "db", b"line\n"), of("3", "web", b"lines\n")];
+    let batches = vec![
+        LogBatch { chunks: first, ..LogBatch::default() },
+        LogBatch { gap: Some(gap), chunks: second, ..LogBatch::default() },
+    ];
+    let peer = Peer::new(Script { batches, ..Script::default() });
+    let output = run(&peer, &["logs", "web", "db"]);
+    let shown = text(&output.stdout);
+    let lines: Vec<&str> =
+        shown.lines().map(|line| line.split_once(' ').unwrap().1.trim()).collect();
+    assert_eq!(lines, ["head of", "a tail", "one line", "two lines"], "{shown}");
+    assert!(text(&output.stderr).starts_with("aer: web: 9 bytes"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -117,7 +142,7 @@ fn logs_are_one_json_object_to_a_line() {
 #[test]
 fn a_log_that_fails_half_way_keeps_what_came_before() {
     let output = run(&log(Then::Fail(Status::not_found("gone"))), &["logs", "--pid", "7"]);
-    assert_eq!((output.stdout.as_slice(), status(&output)), (&b"out\xffmore"[..], 1));
+    assert_eq!((output.stdout.as_slice(), status(&output)), (&b"out\xff\nmore"[..], 1));
     let last = text(&output.stderr).lines().last().unwrap();
     let wanted = "aer: reading the log of process 7: there is no such thing: gone; \
                   check the name or id";

@@ -5,6 +5,7 @@ use keeper::protocol::{How, ToDaemon};
 use crate::{
     Failure,
     daemon::{Daemon, Leaving, Outgoing, Stage},
+    first::Role,
     keep::{Keeper, MOST_ENDS, STABLE, bounded},
     process::{self, Ended, clock},
     say, sweep,
@@ -64,6 +65,9 @@ impl Keeper {
     /// Deals with one child that has ended; false where it must stay a zombie for now.
     fn attribute(&mut self, ended: &Ended) -> bool {
         let Ended { pid, exit } = *ended;
+        if self.first.ended(ended) && self.first.line.rescue {
+            self.first.leaves_rescue = true;
+        }
         match (self.runs.ended(pid, exit), &mut self.daemon) {
             (Some(run), Some(daemon)) => {
                 daemon.tell(ToDaemon::Exited { run, pid, exit });
@@ -138,15 +142,19 @@ impl Keeper {
         } else {
             say(format_args!("the daemon (process {}) ended: {how}", daemon.pid));
             let by_itself = ended.exit.how == How::Exited;
-            let nothing_lost = self.runs.is_empty() && std::process::id() != 1;
-            if by_itself && !self.ever_served && nothing_lost {
+            // A first process begins anew as a whole: what was read may have been mended since.
+            let first = self.first.role != Role::Service;
+            if (by_itself || first) && !self.ever_served && self.runs.is_empty() {
                 // It cannot begin here, and has said why; whoever started us has to know.
-                sweep::sweep(&self.signals, &self.tree);
+                if !first && self.first.main.is_none() {
+                    sweep::sweep(&self.signals, &self.tree);
+                }
                 self.place.leave();
                 return Err(Failure::Told(1));
             }
             self.previous = format!("process {}: {how}", daemon.pid);
             self.back_off(clock().duration_since(daemon.born) >= STABLE);
+            self.offer_shell_if_hopeless();
         }
         Ok(())
     }

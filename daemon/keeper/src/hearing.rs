@@ -10,6 +10,7 @@ use keeper::{
 
 use crate::{
     daemon::{Breach, Daemon, Leaving, Outgoing, Stage, next, unless_gone},
+    first::Role,
     keep::{Keeper, RESERVED_DESCRIPTORS},
     process::{self, clock},
     program::Program,
@@ -74,6 +75,11 @@ impl Keeper {
                     daemon.owed.leaves(clock(), self.settings.answer_timeout);
                     daemon.why.get_or_insert(why);
                 }
+                // Only a first process can end more than itself; the daemon asks no other.
+                ToKeeper::Power { power, force, by } if self.first.role != Role::Service => {
+                    self.first.asked = Some((power, force, by));
+                }
+                ToKeeper::Power { .. } => return Err(Breach::Channel),
                 ToKeeper::Replace { by, paths, names } => {
                     self.replace(daemon, (by, paths, names), packet)?;
                 }
@@ -127,6 +133,7 @@ impl Keeper {
                 | ToKeeper::Queued
                 | ToKeeper::Disconnected { .. }
                 | ToKeeper::Failing { .. }
+                | ToKeeper::Power { .. }
                 | ToKeeper::Replace { .. } => return Err(Breach::Channel),
             }
         }

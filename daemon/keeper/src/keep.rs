@@ -8,20 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keeper::protocol::{ToDaemon, Upgrades};
+use keeper::protocol::{Power, ToDaemon, Upgrades};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        prctl,
-        signal::{SigSet, Signal},
-        signalfd::{SfdFlags, SignalFd},
-    },
+    sys::{prctl, signalfd::SignalFd},
 };
 
 use crate::{
     Failure,
     daemon::{Daemon, Stage},
+    first::{
+        Aim, First, Role, last,
+        signals::{self, Wish},
+    },
     heir::Inheritance,
     notify::Notify,
     overflow::Overflow,
@@ -98,6 +98,10 @@ pub(crate) struct Keeper {
     pub(crate) stop_next: bool,
     /// A zombie waits until a spawner thread says whose it is.
     pub(crate) unattributed: bool,
+    /// What we are as PID 1.
+    pub(crate) first: First,
+    /// What was wrong with waiting was said.
+    told: bool,
 }
 
 impl Keeper {
@@ -119,14 +123,6 @@ impl Keeper {
         (self.runs, self.shared, self.previous) = (runs, shared, bounded(previous));
         // What they print is nobody's until the next daemon serves.
         self.overflow.deserted(clock());
-    }
-
-    /// Blocks the signals, which stay so when another program takes our place, and takes them by a descriptor.
-    pub(crate) fn take_signals_over() -> Result<SignalFd, Errno> {
-        let taken = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
-        let signals: SigSet = taken.into_iter().collect();
-        signals.thread_block()?;
-        SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
     }
 
     /// One that remembers nothing yet, of the programs of daemon and keeper.
@@ -163,11 +159,13 @@ impl Keeper {
             ends: 0,
             stop_next: false,
             unattributed: false,
+            first: First::default(),
+            told: false,
         }
     }
 
     /// Keeps, until an orderly stop.
-    pub(crate) fn keep(mut self) -> Result<(), Failure> {
+    pub(crate) fn keep(&mut self) -> Result<(), Failure> {
         // Who ended while a keeper took the place of another.
         self.take_exits()?;
         loop {
@@ -180,7 +178,7 @@ impl Keeper {
                     self.start_daemon();
                 }
             }
-            let ready = self.wait()?;
+            let ready = self.wait();
             // Before the messages: one of these may be the word that it is closed again.
             if ready.connection
                 && let Some(daemon) = &mut self.daemon
@@ -193,6 +191,7 @@ impl Keeper {
             if child_ended || told {
                 self.take_exits()?;
             }
+            self.power();
             if self.is_unread() {
                 self.overflow.look(clock(), &self.runs);
             }
@@ -208,6 +207,10 @@ impl Keeper {
                 self.stopping = Some(clock() + LAST_KILL);
             }
         }
+        if self.first.role == Role::Machine && self.ends < MOST_ENDS {
+            last::terminate(&self.signals);
+        }
+        self.first.await_main(&self.signals, clock() + STOP_GRACE);
         self.runs.kill_foreign(clock() + LAST_KILL);
         sweep::sweep(&self.signals, &self.tree);
         self.place.leave();
@@ -215,7 +218,7 @@ impl Keeper {
     }
 
     /// Waits for a signal, a message or a deadline.
-    fn wait(&self) -> Result<Ready, Failure> {
+    fn wait(&mut self) -> Ready {
         let mut sources = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let mut deadline = self.stopping;
         let mut listens = false;
@@ -244,14 +247,29 @@ impl Keeper {
             let left = at.saturating_duration_since(clock()).as_millis().saturating_add(1);
             i32::try_from(left).ok().and_then(|ms| ms.try_into().ok()).unwrap_or(PollTimeout::MAX)
         });
-        match poll(&mut sources, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(why) => return Err(why.into()),
-        }
+        let failed = match poll(&mut sources, timeout) {
+            Ok(_) | Err(Errno::EINTR) => None,
+            // Not for long, as a rule (poll(2): ENOMEM): meanwhile everything is looked at again and again.
+            Err(why) => Some(why),
+        };
         let mut ready = sources.iter().map(|source| source.any().unwrap_or(true));
         let connection = listens && ready.next_back().unwrap_or(false);
         let signals = ready.next().unwrap_or(true);
-        Ok(Ready { signals, messages: ready.collect(), connection })
+        let ready = Ready { signals, messages: ready.collect(), connection };
+        if let Some(why) = failed {
+            return self.look_anyway(&ready, why);
+        }
+        ready
+    }
+
+    /// What is looked at where it cannot be waited for.
+    fn look_anyway(&mut self, ready: &Ready, why: Errno) -> Ready {
+        if !std::mem::replace(&mut self.told, true) {
+            say(format_args!("cannot wait for what happens: {why}; looking ten times a second"));
+        }
+        process::rest(Duration::from_millis(100));
+        let messages = ready.messages.iter().map(|_| true).collect();
+        Ready { signals: true, messages, connection: false }
     }
 
     /// Looks whether the daemon owes something for too long.
@@ -284,17 +302,32 @@ impl Keeper {
     fn take_signals(&mut self) -> bool {
         let mut child_ended = false;
         while let Ok(Some(signal)) = self.signals.read_signal() {
-            match i32::try_from(signal.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok()) {
-                Some(Signal::SIGTERM | Signal::SIGINT) => self.stop(),
-                Some(Signal::SIGHUP) => say(format_args!("SIGHUP: there is nothing to reload")),
-                _ => child_ended = true,
+            let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
+            if let Some(main) = self.first.main.filter(|_| number != libc::SIGCHLD) {
+                main.signal(number);
+                continue;
+            }
+            match signals::wish(self.first.role, number) {
+                Wish::Children => child_ended = true,
+                Wish::Stop => self.stop(),
+                Wish::Reload => say(format_args!("SIGHUP: there is nothing to reload")),
+                Wish::Tell => self.tell_how_things_stand(),
+                Wish::End(aim) => self.end(aim, false),
+                Wish::EndNow(aim) => self.end(aim, true),
+                Wish::Interrupt => {
+                    let now = self.first.interrupted();
+                    if now || self.stopping.is_none() {
+                        self.end(Aim::Power(Power::Reboot), now);
+                    }
+                }
+                Wish::Execute => self.execute_again(),
             }
         }
         child_ended
     }
 
     /// Begins an orderly stop; asked again, ends everything at once.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(daemon) = &mut self.daemon else {
             // The next one can end the runs in order, and comes at once for that.
             self.next_start = clock();

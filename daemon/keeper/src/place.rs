@@ -174,9 +174,9 @@ fn lock((dir, name): (&Path, &str), what: &str, option: &str) -> Result<Flock<Fi
         .map_err(cannot)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut lock) => {
-            lock.set_len(0).map_err(cannot)?;
-            lock.rewind().map_err(cannot)?;
-            writeln!(&*lock, "{}", std::process::id()).map_err(cannot)?;
+            // For people only: a disk that is full is no reason to begin without what is on it.
+            let told = lock.set_len(0).and_then(|()| lock.rewind());
+            drop(told.and_then(|()| writeln!(&*lock, "{}", std::process::id())));
             Ok(lock)
         }
         Err((file, nix::errno::Errno::EWOULDBLOCK)) => {

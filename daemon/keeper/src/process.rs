@@ -5,7 +5,7 @@ use std::{
     ffi::{CString, OsString},
     fs,
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
@@ -20,12 +20,13 @@ use nix::{
     sys::{
         resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal, kill},
+        signalfd::SignalFd,
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, execveat, fork},
 };
 
-use crate::{Failure, program::Program};
+use crate::{Failure, first, program::Program};
 
 /// What the daemon's oom_score_adj is where ours is the least there is: when memory is short it goes before us, since it
 /// can be replaced.
@@ -57,6 +58,9 @@ pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Failure> {
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "262144")];
 
+/// Signals may be lost where several are one: whoever waits for the end of a child looks so often at least.
+const GLANCE: Duration = Duration::from_millis(200);
+
 /// Executes a program with these descriptors as 3, 4, … and our environment, less what is meant for us.
 pub(crate) fn start(
     program: &Program,
@@ -73,7 +77,7 @@ pub(crate) fn start(
     let given = |name: &str| std::env::var_os(name).is_some();
     let usual = ALLOCATOR.into_iter().filter(|(name, _)| !given(name));
     let environment: Vec<CString> = std::env::vars_os()
-        .filter(|(name, _)| name != "NOTIFY_SOCKET" && name != VARIABLE)
+        .filter(|(name, _)| name != "NOTIFY_SOCKET" && name != VARIABLE && name != first::VARIABLE)
         .chain(usual.map(|(name, value)| (name.into(), value.into())))
         .filter_map(|(mut name, value)| {
             name.push("=");
@@ -91,6 +95,20 @@ pub(crate) fn start(
             unsafe { libc::_exit(127) }
         }
         Err(why) => Err(Failure::Untold(format!("cannot fork to execute {shown}: {why}"))),
+    }
+}
+
+/// Does something in a child of our own, which then exits with the answer.
+pub(crate) fn branch(work: impl FnOnce() -> u8) -> Result<i32, Errno> {
+    // SAFETY: this process has one thread, so the child may go on like any other program.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child.as_raw()),
+        ForkResult::Child => {
+            // A panic must not find its way into what the parent does.
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            // SAFETY: _exit runs no destructor and no handler of the parent's.
+            unsafe { libc::_exit(done.map_or(101, i32::from)) }
+        }
     }
 }
 
@@ -259,6 +277,35 @@ pub(crate) fn await_readable(descriptor: BorrowedFd<'_>, bound: Instant) {
             Err(Errno::EINTR) => {}
             Ok(_) | Err(_) => return,
         }
+    }
+}
+
+/// Waits until a signal comes, but no longer than until then. What it is stays to be read: unread ones do not wait.
+pub(crate) fn await_signal(signals: &SignalFd, bound: Instant) {
+    await_readable(signals.as_fd(), bound.min(clock() + GLANCE));
+}
+
+/// Waits for so long.
+pub(crate) fn rest(span: Duration) {
+    let span = i32::try_from(span.as_millis()).ok().and_then(|span| span.try_into().ok());
+    poll(&mut [], span.unwrap_or(PollTimeout::MAX)).unwrap_or_default();
+}
+
+/// Waits for a child, but no longer than until then; one that takes longer is reaped with the orphans.
+pub(crate) fn wait_within(child: i32, bound: Instant) {
+    if let Ok(process) = open(child) {
+        await_readable(process.as_fd(), bound);
+    }
+    reap(child);
+}
+
+/// Reaps everything that has ended but this child.
+pub(crate) fn reap_all_but(child: i32) {
+    while let Some(ended) = peek() {
+        if ended.pid == child {
+            return;
+        }
+        reap(ended.pid);
     }
 }
 

@@ -164,6 +164,15 @@ pub enum ToKeeper {
         /// Why, in words.
         why: String,
     },
+    /// End everything in order, and then the machine, or whatever it is of which you are the first process.
+    Power {
+        /// How.
+        power: Power,
+        /// Without order, and at once.
+        force: bool,
+        /// Who wants it and why, in words.
+        by: String,
+    },
     /// I am about to exit in order, with every run as it is: start the next daemon. Carries what it is to be, where it is
     /// not to be what I am.
     Replace {
@@ -174,6 +183,37 @@ pub enum ToKeeper {
         /// Which programs they are, [`CORE`] or [`KEEPER`], in the order of their descriptors.
         names: Vec<String>,
     },
+}
+
+/// What becomes of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// It is switched off.
+    Off,
+    /// It begins anew.
+    Reboot,
+    /// It stands still.
+    Halt,
+    /// Another kernel goes on, which has been loaded (kexec_load(2)).
+    Kexec,
+}
+
+impl Power {
+    /// All of them, by their numbers on the wire.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Reboot, Self::Halt, Self::Kexec];
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::Reboot => 1,
+            Self::Halt => 2,
+            Self::Kexec => 3,
+        }
+    }
+
+    fn of(number: u8) -> Result<Self, Malformed> {
+        Self::ALL.get(usize::from(number)).copied().ok_or(Malformed::Field("power"))
+    }
 }
 
 /// What the keeper says.
@@ -297,6 +337,9 @@ impl ToKeeper {
             Self::Probed { number } => Writer::kind(10).u32(*number),
             Self::Failing { why } => Writer::kind(11).bytes(why.as_bytes()),
             Self::Hold { names } => Writer::kind(15).names(names),
+            Self::Power { power, force, by } => {
+                Writer::kind(16).u8(power.number()).u8(u8::from(*force)).bytes(by.as_bytes())
+            }
             Self::Queued => Writer::kind(13),
             Self::Disconnected { at } => Writer::kind(14).u64(*at),
             Self::Replace { by, paths, names } => {
@@ -333,6 +376,11 @@ impl ToKeeper {
                 names: reader.names()?,
             },
             15 => Self::Hold { names: reader.names()? },
+            16 => Self::Power {
+                power: Power::of(reader.u8()?)?,
+                force: reader.flag("force")?,
+                by: reader.text("by")?,
+            },
             13 => Self::Queued,
             14 => Self::Disconnected { at: reader.u64()? },
             kind => return Err(Malformed::Kind(kind)),

@@ -24,16 +24,17 @@ pub(crate) struct Settings {
     pub(crate) longest_restart_delay: Duration,
     /// How long the daemon may owe an answer.
     pub(crate) answer_timeout: Duration,
+    /// The shell on the console of a machine where something is wrong.
+    pub(crate) rescue_shell: Option<String>,
     /// The daemon's part, which means nothing here.
     pub(crate) configuration: Vec<u8>,
 }
 
-/// Has the core read command line and file; `None` where that was all that was wanted (`--help`).
-pub(crate) fn ask(core: &Program) -> Result<Option<Settings>, Failure> {
+/// Has the core read these words of a command line, and the file; `None` where that was all that was wanted (`--help`).
+pub(crate) fn ask(core: &Program, words: Vec<OsString>) -> Result<Option<Settings>, Failure> {
     let (mut reader, writer) = std::io::pipe()?;
-    let arguments = [OsString::from("auraed-core"), OsString::from("configure")]
-        .into_iter()
-        .chain(std::env::args_os().skip(1));
+    let arguments =
+        [OsString::from("auraed-core"), OsString::from("configure")].into_iter().chain(words);
     let child = process::start(core, arguments.collect(), vec![writer.into()])?;
     let mut answer = Vec::new();
     reader.read_to_end(&mut answer)?;
@@ -58,6 +59,7 @@ fn parse(answer: &[u8]) -> Option<Settings> {
         stop_timeout: Duration::ZERO,
         longest_restart_delay: Duration::ZERO,
         answer_timeout: Duration::ZERO,
+        rescue_shell: None,
         configuration: Vec::new(),
     };
     let mut rest = answer;
@@ -79,6 +81,9 @@ fn parse(answer: &[u8]) -> Option<Settings> {
             b"stop_timeout_ms" => settings.stop_timeout = Duration::from_millis(number()?),
             b"longest_restart_delay_ms" => {
                 settings.longest_restart_delay = Duration::from_millis(number()?);
+            }
+            b"rescue_shell" => {
+                settings.rescue_shell = Some(String::from_utf8_lossy(value).into_owned());
             }
             b"answer_timeout_ms" => settings.answer_timeout = Duration::from_millis(number()?),
             _ => return None,

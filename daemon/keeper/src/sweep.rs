@@ -17,7 +17,12 @@ pub(crate) const LAST_KILL: Duration = Duration::from_secs(10);
 pub(crate) fn sweep(signals: &SignalFd, tree: &Path) {
     let bound = clock() + LAST_KILL;
     while process::reap_all() && clock() < bound {
-        process::children().into_iter().for_each(process::kill_child);
+        if std::process::id() == 1 {
+            // Everybody is below us, and whoever makes more processes than we can list is ended with all of them.
+            process::kill_child(-1);
+        } else {
+            process::children().into_iter().for_each(process::kill_child);
+        }
         let mut source = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         // A death wakes us; the time-out is for children that appear without one.
         poll(&mut source, PollTimeout::from(100_u8)).unwrap_or_default();

@@ -28,7 +28,7 @@ use nix::{
 };
 
 use crate::{
-    Failure,
+    Failure, first,
     keep::Keeper,
     place::Place,
     process::{VARIABLE, clock},
@@ -91,8 +91,8 @@ fn take(left: &Left) -> Result<Keeper, String> {
         fcntl(borrowed, FcntlArg::F_GETFD)
             .map_err(|why| format!("the descriptor {number} of the state is not open: {why}"))?;
     }
-    let signals =
-        Keeper::take_signals_over().map_err(|why| format!("cannot take signals: {why}"))?;
+    let signals = first::signals::take(first::Role::ours())
+        .map_err(|why| format!("cannot take signals: {why}"))?;
     drop(own(left.state));
     Ok(adopt(state, signals))
 }
@@ -108,6 +108,7 @@ fn adopt(state: State, signals: nix::sys::signalfd::SignalFd) -> Keeper {
         stop_timeout: Duration::from_millis(state.settings.stop_timeout),
         longest_restart_delay: Duration::from_millis(state.settings.longest_restart_delay),
         answer_timeout: Duration::from_millis(state.settings.answer_timeout),
+        rescue_shell: None,
         configuration: state.settings.configuration,
     };
     let mut runs = Runs::default();
@@ -182,7 +183,9 @@ pub(crate) fn hand_over(keeper: &Keeper, next: &Program, may_come_back: bool) ->
     };
     let back = if may_come_back { keeper.keeper.file.as_raw_fd() } else { -1 };
     all(true);
-    let why = execute(next.file.as_fd(), &format!("{} {back} ", memfd.as_raw_fd()));
+    let first = keeper.first.bequeathed();
+    let left = format!("{} {back} ", memfd.as_raw_fd());
+    let why = execute(next.file.as_fd(), &left, Some(&first));
     all(false);
     format!("cannot execute {}: {why}", next.shown())
 }
@@ -195,15 +198,16 @@ fn go_back(left: &Left, why: &str) -> Failure {
     };
     // SAFETY: where the number is not open, execveat answers EBADF.
     let program = unsafe { BorrowedFd::borrow_raw(back) };
-    let failed = execute(program, &format!("{} -1 {why}", left.state));
+    let failed = execute(program, &format!("{} -1 {why}", left.state), None);
     Failure::Untold(format!("cannot execute the keeper before again: {failed}"))
 }
 
-fn execute(program: BorrowedFd<'_>, left: &str) -> Errno {
+/// What is said to a first process stands beside the state, which keepers read that know of none; `None` leaves it as it is.
+fn execute(program: BorrowedFd<'_>, left: &str, first: Option<&str>) -> Errno {
     let words: Vec<CString> =
         std::env::args_os().filter_map(|word| CString::new(word.into_vec()).ok()).collect();
     let mut environment: Vec<CString> = std::env::vars_os()
-        .filter(|(name, _)| name != VARIABLE)
+        .filter(|(name, _)| name != VARIABLE && (first.is_none() || name != first::VARIABLE))
         .filter_map(|(mut name, value)| {
             name.push("=");
             name.push(value);
@@ -211,6 +215,8 @@ fn execute(program: BorrowedFd<'_>, left: &str) -> Errno {
         })
         .collect();
     environment.extend(CString::new(format!("{VARIABLE}={left}")));
+    environment
+        .extend(first.and_then(|first| CString::new(format!("{}={first}", first::VARIABLE)).ok()));
     match execveat(program, c"", &words, &environment, AtFlags::AT_EMPTY_PATH) {
         Ok(never) => match never {},
         Err(why) => why,

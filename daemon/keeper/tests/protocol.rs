@@ -7,7 +7,7 @@ use std::{
 
 use keeper::{
     channel::{Channel, Patience},
-    protocol::{Exit, How, ToDaemon, ToKeeper, Upgrades},
+    protocol::{Exit, How, Power, ToDaemon, ToKeeper, Upgrades},
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -20,6 +20,10 @@ fn exits() -> impl Strategy<Value = Exit> {
     (any::<i32>(), how, any::<[u64; 2]>(), any::<i64>()).prop_map(|(status, how, used, seen_at)| {
         Exit { status, how, user_time: used[0], system_time: used[1], seen_at }
     })
+}
+
+fn power() -> impl Strategy<Value = Power> {
+    proptest::sample::select(Power::ALL.to_vec())
 }
 
 fn to_keeper() -> impl Strategy<Value = ToKeeper> {
@@ -37,6 +41,11 @@ fn to_keeper() -> impl Strategy<Value = ToKeeper> {
         any::<u64>().prop_map(|messages| ToKeeper::Heard { messages }),
         any::<u32>().prop_map(|number| ToKeeper::Probed { number }),
         Just(ToKeeper::Queued),
+        (power(), any::<bool>(), ".{0,60}").prop_map(|(power, force, by)| ToKeeper::Power {
+            power,
+            force,
+            by
+        }),
         names().prop_map(|names| ToKeeper::Hold { names }),
         any::<u64>().prop_map(|at| ToKeeper::Disconnected { at }),
         ".{0,40}".prop_map(|why| ToKeeper::Failing { why }),

@@ -111,9 +111,14 @@ impl Cgroups {
             TrackingMode::Auto => {}
         }
         let mut place = place::find()?;
-        if !first && place.own.ends_with(LEAF) {
+        // That of a container outlives its keepers.
+        let ours_already = !first || (keeper == 1 && place.own == Path::new("/").join(LEAF));
+        if ours_already && place.own.ends_with(LEAF) {
             place.own.pop();
             place.shown.pop();
+        }
+        if keeper == 1 && place.own == Path::new("/") {
+            leave_root(&place.mount);
         }
         // At the root of a hierarchy we are one among others; anywhere else the cgroup is ours alone.
         let ours = if place.own == Path::new("/") {
@@ -285,6 +290,26 @@ fn escaped(name: &str) -> String {
         || controllers.iter().any(|controller| name.starts_with(controller))
         || ["misc.", "irq.", "dmem.", "perf_event."].iter().any(|c| name.starts_with(c));
     if reserved { format!("_{name}") } else { name.to_owned() }
+}
+
+/// What a container sees as the root is none to the kernel, which hands down no controller of a cgroup with processes: all
+/// that are there are of this container, and go into a leaf (CGROUP_DELEGATION, "container start"). The true root has no type.
+fn leave_root(mount: &Path) {
+    if !mount.join("cgroup.type").exists() {
+        return;
+    }
+    let leaf = mount.join(LEAF);
+    let listed = fs::read_to_string(mount.join("cgroup.procs")).unwrap_or_default();
+    if let Err(why) = fs::create_dir_all(&leaf) {
+        tracing::debug!(%why, "the container's root cgroup stays as it is");
+        return;
+    }
+    for pid in listed.lines() {
+        // One that has ended meanwhile is where it should be.
+        if let Err(why) = fs::write(leaf.join("cgroup.procs"), pid) {
+            tracing::debug!(%why, pid, "a process stays in the container's root cgroup");
+        }
+    }
 }
 
 fn move_in(leaf: &Path, keeper: i32) -> io::Result<()> {

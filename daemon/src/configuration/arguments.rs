@@ -9,9 +9,11 @@ use std::{
 
 use clap::Parser;
 
+use super::Role;
+
 /// Runs everything on this machine: commands and services, each in a cgroup of its own, driven over gRPC.
 #[derive(Debug, Parser)]
-#[command(name = "auraed", bin_name = "auraed", version)]
+#[command(name = "auraed", bin_name = "auraed", version, args_override_self = true)]
 pub(crate) struct Arguments {
     /// The configuration [default: /etc/aurae/auraed.toml, or $XDG_CONFIG_HOME/aurae/auraed.toml of an
     /// ordinary user, where that exists]
@@ -30,6 +32,18 @@ pub(crate) struct Arguments {
     /// "info,auraed_core::supervisor=debug" [default: info]
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// Start nothing that is enabled: only the API, and on a machine's console a shell where one is configured
+    #[arg(long)]
+    pub(crate) rescue: bool,
+    /// Do not start this at boot, though it is enabled; may be given several times
+    #[arg(long, value_name = "NAME", action = clap::ArgAction::Append)]
+    pub(crate) mask: Vec<String>,
+    /// What the keeper is, as it has found out: service, machine or container
+    #[arg(long, hide = true, default_value = "service")]
+    pub(crate) role: Role,
+    /// Something that the keeper has found wrong, for Status
+    #[arg(long, hide = true, action = clap::ArgAction::Append)]
+    pub(crate) problem: Vec<String>,
 }
 
 /// Parses; where something was said instead (help, version, one line of what is wrong), the exit status.

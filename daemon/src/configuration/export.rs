@@ -37,12 +37,6 @@ impl Section {
 
 fn endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(from)?;
-    if !cfg!(feature = "opentelemetry") {
-        return Err(D::Error::custom(
-            "this auraed-core was built without the Cargo feature opentelemetry; build it with \
-             --features daemon/opentelemetry, or leave [opentelemetry] out",
-        ));
-    }
     let wanted = "write \"http://\", a host and a port, such as \"http://127.0.0.1:4317\"";
     let wrong = |why: String| D::Error::custom(format!("{text:?} is no endpoint: {why}; {wanted}"));
     let uri: Uri = text.parse().map_err(|why| wrong(format!("{why}")))?;

@@ -4,7 +4,7 @@ use std::{
     collections::hash_map::DefaultHasher,
     fs,
     hash::{Hash, Hasher},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,9 +12,11 @@ use std::{
 use nix::unistd::{Group, geteuid, gethostname};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use crate::daemon_log::check_filter;
+
 use super::{
-    Configuration, ConfigurationError, MetricsListen, arguments::Arguments, doors::Doors, export,
-    logs::Logs,
+    Configuration, ConfigurationError, MetricsListen, Role, arguments::Arguments, doors::Doors,
+    export, logs::Logs,
 };
 
 /// The bound of an orderly end, and of a start: systemd's DefaultTimeoutStopSec= and -StartSec=.
@@ -65,6 +67,14 @@ struct File {
     spawn: Spawn,
     cgroup: Cgroup,
     logs: Logs,
+    rescue: Rescue,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rescue {
+    #[serde(deserialize_with = "path")]
+    shell: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -206,13 +216,6 @@ fn filter<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error
     Ok(Some(text))
 }
 
-fn check_filter(text: &str) -> Result<(), String> {
-    match text.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) => Ok(()),
-        Err(why) => Err(format!("{text:?} is not a log filter such as \"info\": {why}")),
-    }
-}
-
 fn method<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SpawnMethod>, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "kebab-case")]
@@ -245,17 +248,21 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
     let places = Places::of_this_user();
     let wanted = arguments.config.is_some();
     let path = arguments.config.clone().or_else(|| places.config.clone());
-    let file = match path.as_ref().map(|path| (path, fs::read_to_string(path))) {
-        None => File::default(),
-        Some((path, Ok(text))) => parse(path, &text)?,
-        Some((_, Err(why))) if why.kind() == io::ErrorKind::NotFound && !wanted => File::default(),
-        Some((path, Err(why))) => {
-            return Err(ConfigurationError::Unreadable { path: path.clone(), why });
-        }
-    };
-    if let Some(filter) = &arguments.log {
-        check_filter(filter).map_err(|why| ConfigurationError::Argument { flag: "log", why })?;
+    let mut problems = arguments.problem.clone();
+    if arguments.rescue {
+        problems.push(
+            "this is rescue, so that nothing enabled was started; reboot to leave it".to_owned(),
+        );
     }
+    let file = match read(path.as_deref(), wanted) {
+        // A machine has to come up, and its API to say why it is not as it should be.
+        Err(why) if arguments.role != Role::Service => {
+            complain(&mut problems, format!("{why}; going on as if there were none"));
+            File::default()
+        }
+        file => file?,
+    };
+    let log = log_filter(arguments.log, arguments.role, &mut problems)?;
     let runtime_dir = absolute(
         arguments.runtime_dir.or(file.system.runtime_dir).unwrap_or_else(|| places.runtime.clone()),
     );
@@ -269,7 +276,7 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         node: file.system.node.unwrap_or_else(host_name),
         socket: socket.unwrap_or_else(|| runtime_dir.join("aurae.sock")),
         socket_group: file.system.group,
-        log: arguments.log.or(file.daemon.log).unwrap_or_else(|| "info".to_owned()),
+        log: log.or(file.daemon.log).unwrap_or_else(|| "info".to_owned()),
         stop_timeout: file.daemon.stop_timeout.unwrap_or(DEFAULT_TIMEOUT),
         start_timeout: file.daemon.start_timeout.unwrap_or(DEFAULT_TIMEOUT),
         longest_restart_delay: file
@@ -284,10 +291,51 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         spawn_method: file.spawn.method,
         tracking: file.cgroup.mode,
         logs: file.logs,
+        role: arguments.role,
+        rescue: arguments.rescue,
+        masked: arguments.mask,
+        problems,
+        rescue_shell: file.rescue.shell,
         cgroup: file.cgroup.parent.unwrap_or_else(|| places.cgroup_for(&state_dir)),
         state_dir,
         runtime_dir,
     })
+}
+
+/// The filter that the command line names.
+fn log_filter(
+    filter: Option<String>,
+    role: Role,
+    problems: &mut Vec<String>,
+) -> Result<Option<String>, ConfigurationError> {
+    match filter.as_deref().map(check_filter) {
+        Some(Err(why)) if role != Role::Service => {
+            complain(problems, format!("{why}; going on with info"));
+            Ok(None)
+        }
+        Some(Err(why)) => Err(ConfigurationError::Argument { flag: "log", why }),
+        Some(Ok(())) | None => Ok(filter),
+    }
+}
+
+/// What the file says; a file that nobody asked for need not be there.
+fn read(path: Option<&Path>, wanted: bool) -> Result<File, ConfigurationError> {
+    match path.map(|path| (path, fs::read_to_string(path))) {
+        None => Ok(File::default()),
+        Some((path, Ok(text))) => parse(path, &text),
+        Some((_, Err(why))) if why.kind() == io::ErrorKind::NotFound && !wanted => {
+            Ok(File::default())
+        }
+        Some((path, Err(why))) => {
+            Err(ConfigurationError::Unreadable { path: path.to_path_buf(), why })
+        }
+    }
+}
+
+/// Says what is wrong here and now, and keeps it for Status.
+fn complain(problems: &mut Vec<String>, sentence: String) {
+    drop(writeln!(io::stderr().lock(), "auraed-core: {sentence}"));
+    problems.push(sentence);
 }
 
 /// A relative path of the command line means the folder that the keeper was started in; the daemon's may

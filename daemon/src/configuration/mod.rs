@@ -80,6 +80,34 @@ pub(crate) struct Configuration {
     /// How much of the logs is kept. Younger than the format, too.
     #[serde(default)]
     pub(crate) logs: Logs,
+    /// What the keeper is. Younger than the format, as what follows.
+    #[serde(default)]
+    pub(crate) role: Role,
+    /// Nothing enabled is started.
+    #[serde(default)]
+    pub(crate) rescue: bool,
+    /// What is not started at boot, though it is enabled.
+    #[serde(default)]
+    pub(crate) masked: Vec<String>,
+    /// What was wrong when the keeper began, for Status.
+    #[serde(default)]
+    pub(crate) problems: Vec<String>,
+    /// The shell on a machine's console where something is wrong.
+    #[serde(default)]
+    pub(crate) rescue_shell: Option<PathBuf>,
+}
+
+/// What the keeper is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// One process among others.
+    #[default]
+    Service,
+    /// PID 1 of a machine.
+    Machine,
+    /// PID 1 of a container.
+    Container,
 }
 
 /// Why there is no configuration.
@@ -151,6 +179,9 @@ impl Configuration {
         milliseconds("stop_timeout_ms", self.stop_timeout);
         milliseconds("longest_restart_delay_ms", self.longest_restart_delay);
         milliseconds("answer_timeout_ms", self.answer_timeout);
+        if let Some(shell) = &self.rescue_shell {
+            pair("rescue_shell", shell.as_os_str().as_bytes());
+        }
         out.push(0);
         out.extend_from_slice(&serde_json::to_vec(self)?);
         Ok(out)

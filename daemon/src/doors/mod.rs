@@ -32,6 +32,7 @@ use crate::{
     definition::Usual,
     environment::Environment,
     keeper_life::KeeperLife,
+    power::PowerPlan,
     scheduling::Schedule,
     succession::Succession,
     supervisor::{Caller, Inbox, Message, Tracking},
@@ -63,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) identity: Arc<Identity>,
     /// Whether what the next daemon must know cannot be written.
     pub(crate) ledger_fails: Arc<AtomicBool>,
+    /// The end of the machine.
+    pub(crate) power: Arc<PowerPlan>,
     /// How another follows.
     pub(crate) succession: Arc<Succession>,
     /// Whether our keeper lives.
@@ -94,6 +97,8 @@ pub(crate) struct Identity {
     pub(crate) tracking: String,
     /// Where they live.
     pub(crate) cgroup: String,
+    /// What was wrong when it began.
+    pub(crate) problems: Vec<String>,
 }
 
 /// A call that waits for its answers. When it is dropped before the last one, the core is told.
@@ -139,6 +144,7 @@ impl Identity {
             method: String::new(),
             tracking: "best effort".to_owned(),
             cgroup: String::new(),
+            problems: configuration.problems.clone(),
         }
     }
 
@@ -237,7 +243,9 @@ impl Core {
         let metrics = self.metrics.iter().flat_map(|metrics| metrics.problems());
         let drunc = self.drunc.as_ref().and_then(|drunc| drunc.problem());
         let schedule = self.schedule.problems();
-        keeper.chain(ledger).chain(logs).chain(schedule).chain(metrics).chain(drunc).collect()
+        let first = self.identity.problems.iter().cloned();
+        let own = first.chain(keeper).chain(ledger).chain(logs).chain(schedule);
+        own.chain(metrics).chain(drunc).collect()
     }
 
     /// How many runs are alive, and how many were made.

@@ -36,6 +36,10 @@ pub(crate) struct Boot {
     pub(crate) inherited: Vec<RunId>,
     /// The units that earlier daemons had started: how they go on is their own affair.
     pub(crate) units: Vec<Name>,
+    /// Nothing is started: somebody mends something.
+    pub(crate) rescue: bool,
+    /// What is not started, though it is enabled.
+    pub(crate) masked: Vec<String>,
 }
 
 /// The file. Fields are only ever added.
@@ -64,12 +68,29 @@ struct Start {
 }
 
 /// Starts what is enabled, unless this keeper's boot is over. One failure stops no other.
-pub(crate) async fn boot(core: Core, boot: Boot) {
-    let enabled = match core.schedule.enabled_at_start().await {
+pub(crate) async fn boot(core: Core, mut boot: Boot) {
+    if boot.rescue {
+        tracing::warn!("boot: this is rescue, so that nothing enabled is started");
+        return;
+    }
+    let mut enabled = match core.schedule.enabled_at_start().await {
         Ok(enabled) => enabled,
         // Told when it was found out.
         Err(_) => return,
     };
+    let masked = std::mem::take(&mut boot.masked);
+    for name in &masked {
+        if !enabled.iter().any(|entry| entry.name.as_str() == name) {
+            tracing::warn!(name, "boot: masked, and not enabled anyway; is the name right?");
+        }
+    }
+    enabled.retain(|entry| {
+        let stays = !masked.iter().any(|name| entry.name.as_str() == name);
+        if !stays {
+            tracing::warn!(name = %entry.name, "boot: masked, so that it is not started");
+        }
+        stays
+    });
     let logs = core.logs.clone();
     let begun = tokio::task::spawn_blocking(move || boot.what_is_left(enabled, &logs)).await;
     let left = match begun {

@@ -432,6 +432,7 @@ impl Supervisor {
     /// The keeper was told to stop.
     fn stop(&mut self) {
         tracing::info!("stopping: every run is told to end");
+        self.herald.tell(News::Stopping);
         let origin = Origin::daemon("the daemon is stopping");
         self.audit.tell(&Attempt::all("shutdown"), &origin);
         let command = Command { origin, deadline: None, order: Order::ShutDown };

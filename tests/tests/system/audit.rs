@@ -93,6 +93,12 @@ fn what_is_refused_at_the_door_is_in_it_and_aer_shows_it() {
             wanted.iter().all(|wanted| lines.iter().any(|line| told(line) == *wanted))
         };
         eventually("both tries are told", all_there);
+        // Whoever silences the daemon is told of himself; a mistyped level is refused.
+        assert!(aer(&["--reason", "quiet", "daemon", "log-level", "error"]).status.success());
+        assert!(!aer(&["--reason", "typo", "daemon", "log-level", "eror"]).status.success());
+        let level = |line: &Value| line["action"] == "log-level";
+        let both = || lines(daemon).iter().filter(|line| level(line)).count() == 2;
+        eventually("both orders about the log are told", both);
         let shown = aer(&["logs", "--audit"]);
         let shown = String::from_utf8(shown.stdout).unwrap();
         assert!(shown.contains("nobody") && shown.contains("a try"), "{shown}");
@@ -100,7 +106,7 @@ fn what_is_refused_at_the_door_is_in_it_and_aer_shows_it() {
         let cat = String::from_utf8(cat.stdout).unwrap();
         let refused: Vec<Value> =
             cat.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(refused.len(), 2, "{cat}");
+        assert_eq!(refused.len(), 3, "{cat}");
         let both = aer(&["logs", "web", "--audit"]);
         let both = String::from_utf8(both.stdout).unwrap();
         assert!(both.contains("hello") && both.contains("nobody"), "{both}");

@@ -29,6 +29,7 @@ mod names;
 mod orphaned;
 mod output;
 mod overflow;
+mod pid1;
 mod real;
 mod reclaim;
 mod reconnect;
@@ -139,6 +140,7 @@ fn main() {
         orphaned::cases(),
         output::cases(),
         overflow::cases(),
+        pid1::cases(),
         real::cases(),
         reclaim::cases(),
         reconnect::cases(),

@@ -4,6 +4,7 @@ mod daemon;
 mod help;
 mod logs;
 mod options;
+mod power;
 mod schedule;
 mod units;
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     daemon::{DaemonVerb, LogLevel, Upgrade},
     logs::Logs,
     options::UnitOptions,
+    power::{Power, PowerVerb},
     schedule::{Disable, Enable, Import, List, Names, ScheduleVerb},
     units::{Forget, Name, Restart, Signal, Start, Stop, Wait, Watch},
 };
@@ -172,6 +174,16 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: DaemonVerb,
     },
+    /// Ends the machine of which auraed is the first process, or the container
+    #[command(
+        after_help = help::POWER,
+        subcommand_value_name = "VERB",
+        subcommand_help_heading = "Verbs"
+    )]
+    Power {
+        #[command(subcommand)]
+        verb: PowerVerb,
+    },
     /// Writes a shell's completions for aer
     #[command(after_help = help::COMPLETIONS)]
     Completions(Completions),
@@ -266,6 +278,7 @@ impl Verb {
             | Self::Edit(_)
             | Self::Schedule { .. }
             | Self::Daemon { .. }
+            | Self::Power { .. }
             | Self::Completions(_) => None,
         }
     }
@@ -293,6 +306,7 @@ impl Verb {
             | Self::Show(_)
             | Self::Schedule { .. }
             | Self::Daemon { .. }
+            | Self::Power { .. }
             | Self::Completions(_) => 1,
         }
     }

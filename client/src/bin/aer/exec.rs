@@ -65,7 +65,7 @@ async fn follow(frames: &mut RunStream) -> Result<u8, Failure> {
             Frame::Started(_) => {}
             Frame::Stdout(bytes) => outputs.stdout(&bytes).await?,
             Frame::Stderr(bytes) => outputs.stderr(&bytes).await?,
-            Frame::Gap(gap) => render::missing(gap.bytes, 0, &gap.message),
+            Frame::Gap(gap) => render::missing(None, (gap.bytes, 0), &gap.message),
             Frame::Exit(record) => return exit_status::of_record(&record),
         }
     }

@@ -1,6 +1,9 @@
 //! `aer logs`: what units, runs and the daemon have printed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use api::{
     observe::{LogBatch, LogChannelType, LogChunk},
@@ -21,8 +24,16 @@ pub(crate) async fn run(client: &Client, wanted: Logs, form: Form) -> Result<u8,
     let several = query.every || query.sources.len() > 1;
     let mut batches = client.logs(query).await?;
     let look = Look::new(form, several);
-    let mut view =
-        View { form, look, grep: wanted.grep, cutter: Cutter::default(), outputs: Outputs::new() };
+    let mut view = View {
+        form,
+        several,
+        look,
+        grep: wanted.grep,
+        cutter: Cutter::default(),
+        outputs: Outputs::new(),
+        waiting: (LogChannelType::ChannelStdout, Vec::new()),
+        open: BTreeSet::new(),
+    };
     let mut exit = None;
     while let Some(batch) = batches.next().await? {
         view.batch(&batch).await?;
@@ -31,6 +42,7 @@ pub(crate) async fn run(client: &Client, wanted: Logs, form: Form) -> Result<u8,
     for line in view.cutter.rest() {
         view.line(&line).await?;
     }
+    view.flush().await?;
     match (wanted.wait, exit) {
         (false, _) => Ok(0),
         (true, Some(record)) => exit_status::of_record(&record),
@@ -79,19 +91,34 @@ fn now() -> u64 {
 /// What is shown, and how.
 struct View {
     form: Form,
+    /// Whether several sources are shown.
+    several: bool,
     look: Look,
     grep: Option<Regex>,
     cutter: Cutter,
     outputs: Outputs,
+    /// What goes to one of them next, together: a system call for each line would cost more than all else.
+    waiting: (LogChannelType, Vec<u8>),
+    /// Where what passed through unchanged ended without a newline.
+    open: BTreeSet<LogChannelType>,
 }
 
 impl View {
     async fn batch(&mut self, batch: &LogBatch) -> Result<(), Failure> {
         if let Some(gap) = &batch.gap {
+            // What stands before it and what comes after are no one line.
+            for line in self.cutter.rest_before(gap) {
+                self.line(&line).await?;
+            }
+            for channel in std::mem::take(&mut self.open) {
+                self.put(channel, b"\n").await?;
+            }
+            self.flush().await?;
             match self.form {
                 Form::Json => render::json(&render::GapLine::from(gap))?,
                 Form::Table | Form::Short | Form::Cat | Form::Precise => {
-                    render::missing(gap.bytes, gap.entries, &gap.message);
+                    let of = Some(gap.name.as_str()).filter(|_| self.several);
+                    render::missing(of, (gap.bytes, gap.entries), &gap.message);
                 }
             }
         }
@@ -101,7 +128,7 @@ impl View {
         if let Some(exit) = &batch.exit {
             self.exit(exit).await?;
         }
-        Ok(())
+        self.flush().await
     }
 
     async fn chunk(&mut self, chunk: &LogChunk) -> Result<(), Failure> {
@@ -110,6 +137,10 @@ impl View {
                 return render::json(&render::Chunk::from(chunk));
             }
             if self.look.is_unchanged(chunk.channel()) {
+                match chunk.data.last() {
+                    Some(b'\n') | None => self.open.remove(&chunk.channel()),
+                    Some(_) => self.open.insert(chunk.channel()),
+                };
                 return self.put(chunk.channel(), &chunk.data).await;
             }
         }
@@ -145,9 +176,23 @@ impl View {
     }
 
     async fn put(&mut self, channel: LogChannelType, bytes: &[u8]) -> Result<(), Failure> {
+        if self.waiting.0 != channel {
+            self.flush().await?;
+            self.waiting.0 = channel;
+        }
+        self.waiting.1.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        let (channel, bytes) = &mut self.waiting;
+        let bytes = std::mem::take(bytes);
+        if bytes.is_empty() {
+            return Ok(());
+        }
         match channel {
-            LogChannelType::ChannelStdout => self.outputs.stdout(bytes).await,
-            LogChannelType::ChannelStderr => self.outputs.stderr(bytes).await,
+            LogChannelType::ChannelStdout => self.outputs.stdout(&bytes).await,
+            LogChannelType::ChannelStderr => self.outputs.stderr(&bytes).await,
         }
     }
 }

@@ -18,6 +18,7 @@ mod forget;
 mod inspect;
 mod list;
 mod logs;
+mod power;
 mod reload;
 mod render;
 mod restart;
@@ -101,6 +102,7 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Edit(wanted) => edit::run(&client, wanted, output).await,
         Verb::Schedule { verb } => schedule::run(&client, verb, output).await,
         Verb::Daemon { verb } => daemon::run(&client, verb, output).await,
+        Verb::Power { verb } => power::run(&client, verb, output).await,
         Verb::Completions(wanted) => completions::run(&wanted),
     }
 }

@@ -143,7 +143,7 @@ fn wanted(
             parts.entry(log).or_insert_with(whole).whole = true;
         }
     }
-    let mut cursors = cursors(cursor, &parts)?;
+    let mut cursors = cursors(cursor, (&parts, every))?;
     let with_cursor = !cursor.is_empty();
     let mut wanted = Vec::with_capacity(parts.len());
     for (log, part) in parts {
@@ -169,10 +169,11 @@ fn wanted(
     Ok(wanted)
 }
 
-/// The places that the cursor names; those of logs that are not asked for are a mistake.
+/// The places that the cursor names; those of logs that are not asked for are a mistake. Where all are asked for, such a log
+/// has been removed since.
 fn cursors(
     cursor: &str,
-    parts: &BTreeMap<LogName, Part>,
+    (parts, every): (&BTreeMap<LogName, Part>, bool),
 ) -> Result<BTreeMap<LogName, Place>, Status> {
     let mut places = BTreeMap::new();
     let by_text: BTreeMap<String, &LogName> =
@@ -180,6 +181,9 @@ fn cursors(
     for text in cursor.split(',').filter(|text| !text.is_empty()) {
         let (name, place) = Place::parse(text).map_err(|why| invalid("cursor", why))?;
         let Some(log) = by_text.get(name) else {
+            if every {
+                continue;
+            }
             let asked: Vec<&str> = by_text.keys().map(String::as_str).take(4).collect();
             let why = format!("it is one of the log {name}, and {} is asked for", asked.join(", "));
             return Err(invalid("cursor", why));
@@ -235,12 +239,14 @@ mod tests {
         #[test]
         fn any_cursor_is_read_without_harm(cursor in ".{0,40}", place in any::<u64>()) {
             let parts = parts_of(&[LogName::Commands, LogName::Unit("a@b".parse().unwrap())]);
-            drop(cursors(&cursor, &parts));
+            drop(cursors(&cursor, (&parts, false)));
             let cursor = format!("units/a@b@{place:x},commands@1");
-            let places = cursors(&cursor, &parts).unwrap();
+            let places = cursors(&cursor, (&parts, false)).unwrap();
             prop_assert_eq!(&places[&LogName::Commands], &Place::from(Position(1)));
             prop_assert_eq!(places.len(), 2);
-            prop_assert!(cursors(&cursor, &parts_of(&[LogName::Commands])).is_err());
+            let fewer = parts_of(&[LogName::Commands]);
+            prop_assert!(cursors(&cursor, (&fewer, false)).is_err());
+            prop_assert_eq!(cursors(&cursor, (&fewer, true)).unwrap().len(), 1);
         }
     }
 }

@@ -64,6 +64,8 @@ enum Step {
     },
     /// With the cursor of what lies before.
     Gap {
+        log: LogName,
+        run: Option<RunId>,
         gap: LogGap,
         before: String,
     },
@@ -163,7 +165,14 @@ impl Following {
                     gathered.last.chunks.push(chunk(run, name, stream, time, bytes));
                 }
                 // A client that goes on before the gap is told of it, maybe twice, and never misses it.
-                Step::Gap { gap, before } => gathered.begin(Some(gap), before),
+                Step::Gap { log, run, mut gap, before } => {
+                    gap.run_id = run.map_or_else(String::new, |run| run.to_string());
+                    gap.name = match run {
+                        Some(run) => self.name(core, log, run).await,
+                        None => own_name(&log).unwrap_or_default(),
+                    };
+                    gathered.begin(Some(gap), before);
+                }
                 Step::End { run, end, behind } => {
                     let ended = |awaited: &&mut Awaited| awaited.run.run == run && !awaited.told;
                     if let Some(awaited) = self.awaited.iter_mut().find(ended) {
@@ -179,23 +188,17 @@ impl Following {
 
     /// The name that a run's output has.
     async fn name(&mut self, core: &Core, log: LogName, run: RunId) -> String {
-        match log {
-            LogName::Unit(name) => name.to_string(),
-            LogName::Daemon | LogName::Audit => log.to_string(),
-            LogName::Commands => {
-                if let Some(name) = self.names.get(&run) {
-                    return name.clone();
-                }
-                let origin = Origin::daemon("a log is read");
-                let found = core.find(Target::Run(run), origin).await.ok().flatten();
-                let name = found.map_or_else(|| run.to_string(), |found| found.name.to_string());
-                if self.names.len() >= NAMES {
-                    self.names.clear();
-                }
-                self.names.insert(run, name.clone());
-                name
-            }
+        if let Some(name) = own_name(&log).or_else(|| self.names.get(&run).cloned()) {
+            return name;
         }
+        let origin = Origin::daemon("a log is read");
+        let found = core.find(Target::Run(run), origin).await.ok().flatten();
+        let name = found.map_or_else(|| run.to_string(), |found| found.name.to_string());
+        if self.names.len() >= NAMES {
+            self.names.clear();
+        }
+        self.names.insert(run, name.clone());
+        name
     }
 
     /// Looks which runs have ended without an end in a log so far: what of their output was not there when the core told
@@ -217,6 +220,15 @@ impl Following {
                 gathered.begin(None, cursor.to_owned());
             }
         }
+    }
+}
+
+/// The name of all that is in a log; none where several names share it.
+fn own_name(log: &LogName) -> Option<String> {
+    match log {
+        LogName::Unit(name) => Some(name.to_string()),
+        LogName::Daemon | LogName::Audit => Some(log.to_string()),
+        LogName::Commands => None,
     }
 }
 
@@ -246,10 +258,12 @@ fn read(merge: &mut Merge, ends: bool) -> Result<Read, ReadError> {
                 let log = merge.log(source).cloned().unwrap_or(LogName::Commands);
                 steps.push(Step::Chunk { log, run, stream, time, bytes: piece });
             }
-            Item::Gap { bytes, entries, reason, .. } => {
+            Item::Gap { run, bytes, entries, reason, .. } => {
                 let message = gap_in_words(reason).to_owned();
                 let before = cursor(merge, Some((source, &before)));
-                steps.push(Step::Gap { gap: LogGap { bytes, entries, message }, before });
+                let gap = LogGap { bytes, entries, message, ..LogGap::default() };
+                let log = merge.log(source).cloned().unwrap_or(LogName::Commands);
+                steps.push(Step::Gap { log, run, gap, before });
             }
             Item::End { run, end } if ends => {
                 steps.push(Step::End { run, end, behind: cursor(merge, None) });

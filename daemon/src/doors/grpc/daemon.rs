@@ -4,8 +4,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use api::{
     daemon::{
-        DescribeRequest, DescribeResponse, Leaving, LogLevelRequest, LogLevelResponse,
-        RestartRequest, UpgradeRequest, daemon_server,
+        CancelPowerRequest, CancelPowerResponse, DescribeRequest, DescribeResponse, Leaving,
+        LogLevelRequest, LogLevelResponse, PowerRequest, PowerResponse, RestartRequest,
+        UpgradeRequest, daemon_server,
     },
     meta::AuraeMeta,
 };
@@ -17,7 +18,7 @@ use units::Origin;
 
 use super::{
     follow::blocking,
-    origin,
+    origin, power,
     status::{invalid, staying},
 };
 use crate::{
@@ -33,8 +34,8 @@ use crate::{
 /// How long we stay for a caller who does not go when he has our answer.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// The longest filter, in bytes.
-const LONGEST_FILTER: usize = 1024;
+/// The most of a filter that is told, in characters.
+const LONGEST_SHOWN: usize = 1024;
 
 /// The service.
 pub(super) struct Daemon {
@@ -133,14 +134,41 @@ impl daemon_server::Daemon for Daemon {
             on_trial,
             upgrades: succession.upgrades().tried,
             given_up: succession.upgrades().given_up.clone(),
+            power: power::planned(&self.core),
         }))
+    }
+
+    async fn power(
+        &self,
+        request: Request<PowerRequest>,
+    ) -> Result<Response<PowerResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let attempt = Attempt::all("power").with(power::described(request.get_ref()));
+        let mut outcome = self.core.audit.begin(attempt, &origin);
+        let (core, wanted) = (self.core.clone(), request.into_inner());
+        // It writes a file.
+        let answer = blocking(move || power::order(&core, wanted, &origin)).await?;
+        outcome.tell(answer.as_ref());
+        answer.map(Response::new)
+    }
+
+    async fn cancel_power(
+        &self,
+        request: Request<CancelPowerRequest>,
+    ) -> Result<Response<CancelPowerResponse>, Status> {
+        let origin = origin::of(&request)?;
+        let mut outcome = self.core.audit.begin(Attempt::all("cancel-power"), &origin);
+        let core = self.core.clone();
+        let answer = blocking(move || power::cancel(&core)).await?;
+        outcome.tell(answer.as_ref());
+        answer.map(Response::new)
     }
 
     async fn log_level(
         &self,
         request: Request<LogLevelRequest>,
     ) -> Result<Response<LogLevelResponse>, Status> {
-        let by = by(&origin::of(&request)?);
+        let origin = origin::of(&request)?;
         let wanted = request.into_inner().filter;
         let wanted = wanted.trim();
         let name = self.core.identity.node.clone();
@@ -150,21 +178,12 @@ impl daemon_server::Daemon for Daemon {
             let meta = Some(AuraeMeta { name, message });
             return Ok(Response::new(LogLevelResponse { meta, filter, before: String::new() }));
         }
-        if wanted.len() > LONGEST_FILTER {
-            let why = format!("it is {} bytes long; at most {LONGEST_FILTER} are", wanted.len());
-            return Err(invalid("filter", why));
-        }
-        if let Some(word) = wanted.split(',').find(|word| !may_be_a_filter(word)) {
-            let why = format!(
-                "{word:?} is no level; write off, error, warn, info, debug or trace, or levels by target: info,h2=debug"
-            );
-            return Err(invalid("filter", why));
-        }
-        let before = daemon_log::change_filter(wanted).map_err(|why| {
-            let example =
-                "write off, error, warn, info, debug or trace, or levels by target: info,h2=debug";
-            invalid("filter", format!("{why}; {example}"))
-        })?;
+        // Whoever makes the daemon silent is told of himself.
+        let shown: String = wanted.chars().take(LONGEST_SHOWN).collect();
+        let mut outcome = self.core.audit.begin(Attempt::all("log-level").with(shown), &origin);
+        let before = daemon_log::change_filter(wanted).map_err(|why| invalid("filter", why));
+        outcome.tell(before.as_ref());
+        let (before, by) = (before?, by(&origin));
         tracing::info!("prints what passes {wanted} from now on, before {before}: ordered by {by}");
         let filter = wanted.to_owned();
         let message = format!("the daemon prints what passes {filter}, until it is replaced");
@@ -174,12 +193,6 @@ impl daemon_server::Daemon for Daemon {
             before,
         }))
     }
-}
-
-/// A level, or a target with one. A target alone would be taken, and would mean that nothing else is printed.
-fn may_be_a_filter(word: &str) -> bool {
-    let levels = ["off", "error", "warn", "info", "debug", "trace"];
-    word.contains('=') || levels.iter().any(|level| level.eq_ignore_ascii_case(word.trim()))
 }
 
 /// Who wants it and why, for the next daemon to tell.

@@ -10,6 +10,7 @@ mod incoming;
 mod observe;
 mod origin;
 mod output;
+mod power;
 mod record;
 mod refused;
 mod resume;

@@ -83,7 +83,13 @@ impl Lines {
                 self.cutter.push(run, stream, time, &bytes)
             }
             Item::End { run, .. } => self.cutter.finish(run),
-            Item::Gap { bytes, entries, reason, .. } => {
+            Item::Gap { run, bytes, entries, reason, .. } => {
+                // What stands before it and what comes after are no one line.
+                let cut = match run {
+                    Some(run) => self.cutter.finish(run),
+                    None => self.cutter.finish_all(),
+                };
+                self.send_lines(cut).await?;
                 let gap = gap_item(&self.reading.name, bytes, entries, gap_in_words(reason));
                 return self.items.send(Ok(gap)).await.map_err(|_| Gone);
             }
@@ -125,7 +131,7 @@ fn gap_item(name: &str, bytes: u64, entries: u64, why: &str) -> LogItem {
     LogItem {
         channel: name.to_owned(),
         line: format!("[{missing} are missing here: {why}]"),
-        gap: Some(LogGap { bytes, entries, message: why.to_owned() }),
+        gap: Some(LogGap { bytes, entries, message: why.to_owned(), ..LogGap::default() }),
         ..LogItem::default()
     }
 }

@@ -9,7 +9,9 @@ use tokio::{
 
 /// The most that a request's head may have.
 const LONGEST_HEAD: usize = 8 << 10;
-/// How long a client has for its request, and for taking the answer.
+/// How long a client has for its request: who connects and says nothing is not to keep others out for long.
+const REQUEST: Duration = Duration::from_secs(1);
+/// How long it has for taking the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What somebody asks for.
@@ -26,7 +28,7 @@ pub(super) async fn answer<S>(mut stream: S, page: impl AsyncFnOnce() -> String)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(Ok(head)) = timeout(PATIENCE, read_head(&mut stream)).await else { return };
+    let Ok(Ok(head)) = timeout(REQUEST, read_head(&mut stream)).await else { return };
     let (status, body) = match asked(&head) {
         Asked::Metrics => ("200 OK", page().await),
         Asked::Elsewhere => ("404 Not Found", "the metrics are at /metrics\n".to_owned()),

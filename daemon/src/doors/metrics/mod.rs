@@ -34,7 +34,7 @@ use super::Core;
 use crate::configuration::{Configuration, Export, MetricsListen};
 
 /// How many are answered at a time; others wait at the listener.
-const ANSWERED: usize = 4;
+const ANSWERED: usize = 64;
 /// How long it takes until it is tried again what failed.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -100,12 +100,12 @@ fn send_to(export: Export, core: Core, metrics: Arc<Metrics>) {
     tokio::spawn(async move { otlp::send(&core, &metrics, &export).await });
 }
 
-/// Only another build's configuration can ask for this: it was read before an upgrade to this one.
+/// This build cannot, and says so.
 #[cfg(not(feature = "opentelemetry"))]
 fn send_to(Export { endpoint, .. }: Export, _: Core, metrics: Arc<Metrics>) {
     let problem = format!(
         "cannot send metrics to {endpoint}: this auraed-core was built without the Cargo feature opentelemetry; upgrade to \
-         one that has it"
+         one that has it, or leave [opentelemetry] out"
     );
     tracing::error!("{problem}");
     *metrics.unsent.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);

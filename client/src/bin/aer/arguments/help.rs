@@ -193,6 +193,15 @@ Examples:
   aer daemon upgrade /opt/aurae/auraed-core
   aer daemon log-level debug";
 
+pub(super) const POWER: &str = "\
+Nothing is started any more, what runs is stopped as its unit says, disks are unmounted. Asked for once more, or with
+--force, it does not wait for what runs. Where auraed is not PID 1 it is refused.
+
+Examples:
+  aer power off
+  aer power reboot --delay 5m --message 'a new kernel'
+  aer power cancel";
+
 pub(super) const DAEMON_LOG_LEVEL: &str = "\
 Without FILTER it tells the present one. The change holds until the daemon is replaced: the next one begins with what
 the configuration says. The log store has everything all the time, which aer logs --daemon shows.

@@ -34,6 +34,18 @@ impl From<&LogLevelResponse> for LogLevel {
     }
 }
 
+/// What becomes of the machine.
+pub(crate) fn power(message: &str) -> String {
+    format!("{}\n", harmless(message))
+}
+
+/// The same for programs; the delay is that of what is planned.
+#[derive(Serialize)]
+pub(crate) struct Power {
+    pub(crate) message: String,
+    pub(crate) delay_ms: Option<i64>,
+}
+
 /// Which daemon it is, for programs.
 #[derive(Serialize)]
 pub(crate) struct Daemon {

@@ -144,6 +144,8 @@ struct Gap {
     bytes: u64,
     entries: u64,
     message: String,
+    name: String,
+    run_id: String,
 }
 
 /// The last line of a run's log.
@@ -289,8 +291,8 @@ impl From<&observe::LogChunk> for Chunk {
 
 impl From<&observe::LogGap> for GapLine {
     fn from(gap: &observe::LogGap) -> Self {
-        let message = gap.message.clone();
-        Self { gap: Gap { bytes: gap.bytes, entries: gap.entries, message } }
+        let observe::LogGap { bytes, entries, message, name, run_id } = gap.clone();
+        Self { gap: Gap { bytes, entries, message, name, run_id } }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use api::observe::{LogChannelType, LogChunk};
+use api::observe::{LogChannelType, LogChunk, LogGap};
 
 use super::{harmless, readable::readable};
 use crate::arguments::Form;
@@ -80,6 +80,19 @@ impl Cutter {
         self.unfinished = others;
         let ended: BTreeMap<_, _> = ended;
         ended.into_values().map(Line).collect()
+    }
+
+    /// What a gap cuts off: of the run whose output is missing, or of everything under the log's name.
+    pub(crate) fn rest_before(&mut self, gap: &LogGap) -> Vec<Line> {
+        if !gap.run_id.is_empty() {
+            return self.rest_of(&gap.run_id);
+        }
+        let all = std::mem::take(&mut self.unfinished);
+        let is_cut = |chunk: &LogChunk| gap.name.is_empty() || chunk.name == gap.name;
+        let (cut, others) = all.into_iter().partition(|(_, chunk)| is_cut(chunk));
+        self.unfinished = others;
+        let cut: BTreeMap<_, _> = cut;
+        cut.into_values().map(Line).collect()
     }
 
     /// What nobody has finished.

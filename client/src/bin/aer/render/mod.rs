@@ -28,7 +28,7 @@ use api::runtime::WatchGap;
 use serde::Serialize;
 
 pub(crate) use self::{
-    daemon::{Daemon, LogLevel, log_level, replaced},
+    daemon::{Daemon, LogLevel, Power, log_level, power, replaced},
     inspected::{change, inspected},
     json::{
         Chunk, Executed, ExitLine, ExportLine, GapLine, Imported, Inspected, Listed, Registration,
@@ -72,9 +72,13 @@ pub(crate) fn failure(failure: &Failure) {
     }
 }
 
-/// Says that a part of an output is not there any more.
-pub(crate) fn missing(bytes: u64, entries: u64, why: &str) {
-    complain(&missing_sentence(bytes, entries, why));
+/// Says that a part of an output is not there any more; whose, where that is not plain.
+pub(crate) fn missing(of: Option<&str>, (bytes, entries): (u64, u64), why: &str) {
+    let sentence = missing_sentence(bytes, entries, why);
+    match of.filter(|name| !name.is_empty()) {
+        Some(name) => complain(&format!("{name}: {sentence}")),
+        None => complain(&sentence),
+    }
 }
 
 /// Says that changes of units cannot be told.

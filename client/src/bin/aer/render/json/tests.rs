@@ -90,8 +90,16 @@ fn a_piece_of_a_log_is_text_and_bytes_where_it_must() {
 
 #[test]
 fn a_gap_is_an_object_of_its_own() {
-    let gap = observe::LogGap { bytes: 7, entries: 2, message: "evicted".into() };
-    let wanted = json!({"gap": {"bytes": 7, "entries": 2, "message": "evicted"}});
+    let gap = observe::LogGap {
+        bytes: 7,
+        entries: 2,
+        message: "evicted".into(),
+        name: "web".into(),
+        run_id: String::new(),
+    };
+    let wanted = json!({
+        "gap": {"bytes": 7, "entries": 2, "message": "evicted", "name": "web", "run_id": ""}
+    });
     assert_eq!(value(GapLine::from(&gap)), wanted);
 }
 

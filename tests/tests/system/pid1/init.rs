@@ -1,0 +1,148 @@
+//! `auraed init -- COMMAND`, as tini and dumb-init are: in a container, without privileges, and below another init.
+
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use tests::{
+    Machine, Need, Process, binaries,
+    cradle::{Cradle, Kind},
+    eventually, procfs,
+};
+
+use crate::{Case, cases};
+
+const NEEDS: [Need; 1] = [Need::Namespaces];
+const NOBODY: u32 = 65534;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut all = cases![NEEDS;
+        its_exit_status_is_the_commands,
+        every_signal_that_can_be_is_handed_on,
+        the_api_is_served_beside_the_command,
+        the_end_of_the_container_is_told_to_the_command,
+        without_any_privilege_it_does_what_it_can,
+        orphans_are_reaped,
+    ];
+    all.extend(
+        cases![[]; below_another_init_it_is_the_same, without_a_command_it_says_what_to_write],
+    );
+    all
+}
+
+fn init(kind: Kind, words: &[&str]) -> Machine {
+    let all: Vec<&str> = ["/b/auraed", "init", "--"].iter().chain(words).copied().collect();
+    Cradle::new(kind).launch(&all)
+}
+
+fn its_exit_status_is_the_commands() {
+    for kind in [Kind::Container(0), Kind::Container(NOBODY)] {
+        for (words, status) in [
+            (vec!["/bin/true"], 0),
+            (vec!["/b/probe", "exit", "42"], 42),
+            (vec!["/bin/sh", "-c", "kill -TERM $$"], 128 + 15),
+            (vec!["/bin/sh", "-c", "kill -KILL $$"], 128 + 9),
+            (vec!["/no/such/program"], 127),
+            (vec!["/etc"], 126),
+        ] {
+            let machine = init(kind, &words);
+            assert_eq!(machine.ends(), status, "{kind:?} {words:?}: {}", machine.said());
+        }
+        let machine = init(kind, &["/bin/echo", "what it prints"]);
+        assert_eq!(machine.ends(), 0);
+        assert_eq!(machine.out(), "what it prints\n");
+    }
+}
+
+fn every_signal_that_can_be_is_handed_on() {
+    let names = ["HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "CONT", "WINCH", "URG"];
+    let mut script = String::new();
+    for name in names {
+        script += &format!("trap 'echo {name}' {name}; ");
+    }
+    script += "trap 'exit 7' RTMIN+3; echo up; while :; do /bin/sleep 60 & wait $!; done";
+    let machine = init(Kind::Container(0), &["/bin/bash", "-c", &script]);
+    eventually("it has its traps", || machine.out().contains("up"));
+    for name in names {
+        machine.signal(format!("SIG{name}").parse::<Signal>().unwrap());
+        eventually("it has heard it", || machine.out().lines().any(|line| line == name));
+    }
+    machine.real_time(3);
+    assert_eq!(machine.ends(), 7, "{}", machine.said());
+}
+
+fn the_api_is_served_beside_the_command() {
+    let machine = init(Kind::Container(0), &["/b/probe", "pause"]);
+    machine.serves();
+    machine.does(&["start", "--name", "web", "--", "/b/probe", "pause"]);
+    assert_eq!(machine.does(&["exec", "--", "/bin/echo", "on"]), "on\n");
+    // Signals are the command's; with its end everything ends in order.
+    machine.signal(Signal::SIGTERM);
+    assert_eq!(machine.ends(), 128 + 15, "{}", machine.said());
+}
+
+/// By the API, too: the command is told, and then not waited for for ever.
+fn the_end_of_the_container_is_told_to_the_command() {
+    for (script, status) in [("trap 'exit 9' TERM", 9), ("trap '' TERM", 128 + 9)] {
+        let script = format!("{script}; echo up; while :; do /bin/sleep 60 & wait $!; done");
+        let machine = init(Kind::Container(0), &["/bin/bash", "-c", &script]);
+        machine.serves();
+        eventually("it has its trap", || machine.out().contains("up"));
+        machine.does(&["power", "off"]);
+        assert_eq!(machine.ends(), status, "{}", machine.said());
+    }
+}
+
+/// One user, no capability, cgroups that cannot be written, and no place for state: the command runs all the same, and it
+/// is said what is missing.
+fn without_any_privilege_it_does_what_it_can() {
+    let machine = init(Kind::Container(NOBODY), &["/bin/sh", "-c", "echo up; exec /b/probe pause"]);
+    eventually("it runs", || machine.out().contains("up"));
+    eventually("it is said", || machine.said().contains("the API is not served"));
+    machine.signal(Signal::SIGTERM);
+    assert_eq!(machine.ends(), 128 + 15);
+    // With a place for its state and its socket it serves, and says that it tracks as well as it goes.
+    let cradle = Cradle::new(Kind::Container(NOBODY)).environment("HOME", "/work");
+    let words = ["/b/auraed", "init", "--runtime-dir", "/work/run", "--", "/b/probe", "pause"];
+    let machine = cradle.launch(&words);
+    let aer = |words: &[&str]| {
+        let mut command = Command::new(binaries::path("aer"));
+        command.arg("--socket").arg(machine.inside("/work/run/aurae.sock")).args(words);
+        Process::start(command, || {}).finish()
+    };
+    eventually("the API answers", || aer(&["status"]).out().contains("best effort"));
+    assert_eq!(aer(&["exec", "--", "/usr/bin/id", "-u"]).out(), format!("{NOBODY}\n"));
+    machine.signal(Signal::SIGTERM);
+    assert_eq!(machine.ends(), 128 + 15, "{}", machine.said());
+}
+
+fn orphans_are_reaped() {
+    let storm = "i=0; while [ $i -lt 500 ]; do (/bin/true &) ; i=$((i+1)); done; echo done; exec /b/probe pause";
+    let machine = init(Kind::Container(0), &["/bin/sh", "-c", storm]);
+    eventually("the storm is over", || machine.out().contains("done"));
+    eventually("no zombie is left", || {
+        procfs::descendants(machine.pid()).into_iter().all(|pid| procfs::state(pid) != Some('Z'))
+    });
+}
+
+/// `docker run --init`, or a shell: not PID 1, and the same to its command.
+fn below_another_init_it_is_the_same() {
+    for (script, status) in [("exit 5", 5), ("kill -USR1 $$", 128 + 10)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(binaries::path("auraed"));
+        command.arg("init").arg("--runtime-dir").arg(folder.path().join("run"));
+        command.arg("--state-dir").arg(folder.path().join("state"));
+        command.args(["--", "/bin/sh", "-c", script]);
+        let output = Process::start(command, || {}).finish();
+        assert_eq!(output.code(), Some(status), "{}", output.err());
+    }
+}
+
+fn without_a_command_it_says_what_to_write() {
+    for words in [vec!["init"], vec!["init", "--"]] {
+        let mut command = Command::new(binaries::path("auraed"));
+        command.args(words);
+        let output = Process::start(command, || {}).finish();
+        assert_eq!(output.code(), Some(1));
+        assert!(output.err().contains("auraed init -- COMMAND"), "{}", output.err());
+    }
+}
