@@ -63,7 +63,7 @@ async fn send_once(
     let families = measure::measure(core, metrics).await;
     let request = request(families, &core.identity.node, clock::wall());
     let answer = collector.export(request).await;
-    let answer = answer.map_err(|status| format!("{}", status.message()))?.into_inner();
+    let answer = answer.map_err(|status| status.message().to_owned())?.into_inner();
     match answer.partial_success {
         Some(partial) if partial.rejected_data_points > 0 => {
             let (count, why) = (partial.rejected_data_points, partial.error_message);
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::doors::metrics::latency::Histogram as Times;
 
-    struct Collector(mpsc::UnboundedSender<ExportMetricsServiceRequest>);
+    struct Collector(mpsc::Sender<ExportMetricsServiceRequest>);
 
     #[tonic::async_trait]
     impl MetricsService for Collector {
@@ -180,7 +180,7 @@ mod tests {
             &self,
             request: Request<ExportMetricsServiceRequest>,
         ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-            self.0.send(request.into_inner()).unwrap();
+            self.0.send(request.into_inner()).await.unwrap();
             Ok(Response::new(ExportMetricsServiceResponse::default()))
         }
     }
@@ -201,7 +201,7 @@ mod tests {
         let got = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let endpoint = format!("http://{}", listener.local_addr().unwrap());
-            let (sender, mut got) = mpsc::unbounded_channel();
+            let (sender, mut got) = mpsc::channel(1);
             let server =
                 Server::builder().add_service(MetricsServiceServer::new(Collector(sender)));
             tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
