@@ -14,6 +14,9 @@ const DRUNC: [(&str, &[&str]); 3] = [
     ("fourth", &["process_manager.proto"]),
 ];
 
+/// Messages without a service: what carries them is no gRPC.
+const DRPC: [&str; 3] = ["drpc.proto", "srv.proto", "process.proto"];
+
 fn main() -> Result<(), Box<dyn error::Error>> {
     for file in FILES {
         println!("cargo::rerun-if-changed=proto/{file}");
@@ -37,5 +40,13 @@ fn main() -> Result<(), Box<dyn error::Error>> {
             .out_dir(to)
             .compile_fds(protox::compile(files, [folder])?)?;
     }
+    for file in DRPC {
+        println!("cargo::rerun-if-changed=proto/drpc/{file}");
+    }
+    let to = out.join("drpc");
+    fs::create_dir_all(&to)?;
+    tonic_prost_build::configure()
+        .out_dir(to)
+        .compile_fds(protox::compile(DRPC, ["proto/drpc"])?)?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! says so. Additions only: new fields from number 16 up, new calls, new messages; nothing that is there
 //! is renamed, renumbered or given another meaning.
 
+pub mod drpc;
 pub mod drunc;
 pub mod socket;
 

@@ -9,6 +9,7 @@
 
 mod client;
 mod daemon;
+mod drpc;
 mod endpoint;
 mod error;
 mod logs;
@@ -25,6 +26,7 @@ mod word;
 
 pub use client::{Client, QUICK_ANSWER};
 pub use daemon::NEXT_DAEMON;
+pub use drpc::{DrpcClient, DrpcError};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ClientError, Obstacle, Refusal};
 pub use logs::{LogSource, LogStream, LogsQuery};

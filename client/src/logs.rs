@@ -63,6 +63,8 @@ pub struct LogsQuery {
     pub until: Option<u64>,
     /// Only the last so many lines of each log.
     pub last: Option<u64>,
+    /// A log that cannot be read is told, and the others are read.
+    pub partial: bool,
 }
 
 impl LogsQuery {
@@ -107,6 +109,7 @@ impl From<LogsQuery> for LogsRequest {
             since: time(query.since),
             until: time(query.until),
             last: query.last,
+            partial: query.partial,
             ..Self::default()
         };
         // What an older daemon knows is said in its words.

@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn every_value_has_a_word_that_is_read_back() {
         assert_eq!(words::<UnitKind>(), ["service", "oneshot"]);
-        assert_eq!(words::<Readiness>(), ["executed", "notify"]);
+        assert_eq!(words::<Readiness>(), ["executed", "notify", "drpc"]);
         let when = ["no", "always", "on-success", "on-failure", "on-abnormal", "on-abort"];
         assert_eq!(words::<RestartWhen>(), when);
         assert_eq!(words::<KillMode>(), ["control-group", "mixed", "process", "none"]);

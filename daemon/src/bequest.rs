@@ -106,12 +106,13 @@ impl Heir {
     pub(crate) fn give(
         &mut self,
         keeper: i32,
-        listeners: [(&str, BorrowedFd<'_>); 2],
+        listeners: &[(&str, BorrowedFd<'_>)],
         runs: impl Iterator<Item = LeftRun>,
     ) -> io::Result<()> {
         let names = listeners.iter().map(|(name, _)| (*name).to_owned()).collect();
         let begin = Bequest::Begin { version: VERSION, keeper, names };
-        self.channel.send(&begin.encode(), &listeners.map(|(_, held)| held), Patience::Wait)?;
+        let sockets: Vec<_> = listeners.iter().map(|(_, held)| *held).collect();
+        self.channel.send(&begin.encode(), &sockets, Patience::Wait)?;
         for LeftRun { run, pid, exit, held } in runs {
             let names = held.iter().map(|(name, _)| (*name).to_owned()).collect();
             let descriptors: Vec<_> = held.iter().map(|(_, held)| held.as_fd()).collect();

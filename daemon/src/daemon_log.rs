@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use logs::{LogName, LogStore};
+use logs::{Damage, LogName, LogStore, Problem};
+use tokio::sync::watch;
 use tracing::{Event, Level, Metadata, Subscriber, field::Field, field::Visit};
 use tracing_subscriber::{
     Layer,
@@ -113,6 +114,22 @@ pub(crate) fn start(filter: &str, store: LogStore, instance: RunId) -> io::Resul
         .with(Log { stored, stderr: sender, store, instance })
         .try_init()
         .map_err(io::Error::other)
+}
+
+/// Tells of damage to logs as it is found.
+pub(crate) async fn tell_damage(mut damages: watch::Receiver<Vec<Damage>>) {
+    let mut told: Vec<Problem> = Vec::new();
+    loop {
+        let known: Vec<Problem> =
+            damages.borrow_and_update().iter().map(|damage| damage.problem.clone()).collect();
+        for problem in known.iter().filter(|problem| !told.contains(problem)) {
+            tracing::warn!("log {}: {}", problem.log.folder().display(), problem.text);
+        }
+        told = known;
+        if damages.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// A bare level is meant for our own code: below info, the libraries speak up only where they are named.

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     os::{fd::OwnedFd, unix::net::UnixListener},
+    sync::Arc,
 };
 
 use keeper::{
@@ -16,6 +17,7 @@ use units::{Cause, ProcessExit, ProcessUsage, RunId};
 
 use crate::{
     configuration::{self, Configuration},
+    held_sockets::HeldSockets,
     notify,
 };
 
@@ -43,6 +45,8 @@ pub(crate) struct Handover {
     pub(crate) listener: UnixListener,
     /// The socket of sd_notify(3), where an earlier daemon had the keeper hold it.
     pub(crate) notify: Option<OwnedFd>,
+    /// The sockets of doors, where earlier daemons had the keeper hold them.
+    pub(crate) sockets: Arc<HeldSockets>,
     /// Runs of earlier daemons.
     pub(crate) inherited: Vec<InheritedRun>,
 }
@@ -123,6 +127,8 @@ pub(crate) fn greet(
     };
     let mut held: HashMap<String, OwnedFd> = names.into_iter().zip(descriptors).collect();
     let listener = held.remove(API).ok_or(HandoverError::Turn("a welcome without a listener"))?;
+    let notify = held.remove(notify::SOCKET);
+    let sockets = Arc::new(HeldSockets::new(control.try_clone()?, held));
     Ok(Handover {
         control,
         spawners,
@@ -134,7 +140,8 @@ pub(crate) fn greet(
         trial,
         upgrades,
         listener: UnixListener::from(listener),
-        notify: held.remove(notify::SOCKET),
+        notify,
+        sockets,
         inherited: Vec::new(),
     })
 }

@@ -56,24 +56,30 @@ pub(crate) struct Notice {
     pub(crate) status: Option<String>,
 }
 
-/// Whether who writes there reaches this socket: it has that name, and somebody has that one.
-fn is_at(ours: &OwnedFd, path: &Path) -> bool {
+/// Whether who connects there, with a socket of this kind, reaches this one: it has that name, and somebody has that one.
+pub(crate) fn is_at(ours: &OwnedFd, path: &Path, kind: SockType) -> bool {
     let named = getsockname::<UnixAddr>(ours.as_raw_fd());
     if !named.is_ok_and(|name| name.path() == Some(path)) {
         return false;
     }
     let try_there = || {
-        let other = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        let other = socket(
+            AddressFamily::Unix,
+            kind,
+            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+            None,
+        )?;
         connect(other.as_raw_fd(), &UnixAddr::new(path)?)
     };
-    try_there().is_ok()
+    // Where so many wait that nobody else finds room, somebody has it.
+    matches!(try_there(), Ok(()) | Err(Errno::EAGAIN))
 }
 
 impl NotifySocket {
     /// The one of the daemon before, in which messages wait that came while there was none; or a new one there, in the
     /// place of what is left of another. Everybody may write to it.
     pub(crate) fn open(path: &Path, inherited: Option<OwnedFd>) -> io::Result<Self> {
-        match inherited.filter(|socket| is_at(socket, path)) {
+        match inherited.filter(|socket| is_at(socket, path, SockType::Datagram)) {
             Some(socket) => Ok(Self { socket }),
             None => Self::bind(path),
         }

@@ -192,7 +192,12 @@ impl PowerPlan {
     fn soon(&self, wanted: Planned) -> Result<(), Refused> {
         self.may(wanted.power)?;
         let at = clock::now().monotonic.saturating_add(LAST_WORD);
-        self.set(Some(Planned { at, ..wanted }));
+        let wanted = Planned { at, ..wanted };
+        // So that it is done also should we die meanwhile. A folder that is full keeps no machine up.
+        if let Err(why) = write(&self.path, &encode(&wanted, &self.keeper)) {
+            tracing::warn!(%why, path = %self.path.display(), "power: what is ordered cannot be written down");
+        }
+        self.set(Some(wanted));
         Ok(())
     }
 

@@ -21,10 +21,9 @@ use nix::{
     unistd::setsid,
 };
 use spawn::{Method, Probe};
-use units::{Limits, Origin, RunId, kept};
+use units::{Limits, RunId, kept};
 
 use crate::{
-    audit::{Attempt, Audit},
     bequest::Heirs,
     cgroups::{Cgroups, Unusable},
     changes::Changes,
@@ -39,15 +38,16 @@ use crate::{
     ledger::{self, Opened},
     news::{self, Herald},
     notify::{self, NotifySocket},
+    opening,
     power::PowerPlan,
     processes::Descendants,
     runfile,
-    scheduling::{Location, Schedule, boot::Boot},
+    scheduling::boot::Boot,
     serving::{self, Ended, Served},
     spawning::{self, Jobs, Shared},
     succession::Succession,
     supervisor::{
-        self, Adopted, Callers, Estate, Found, Inbox, Message, Parts, Supervisor, Tracking,
+        self, Adopted, Callers, Estate, Found, Inbox, Parts, Supervisor, Tracking,
         take_signals_over,
     },
 };
@@ -132,15 +132,13 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     let (inbox, receiver) = queue(&handover)?;
     // Before anything that may take its time: a keeper may be killed at any moment.
     let estate = estate(&handover, signals)?;
-    let (logs, instance, audit) = begin_log(&handover, &inbox)?;
-    let (schedule, ledger) = inherit(&mut handover, instance)?;
+    let (logs, instance, audit) = opening::begin_log(&handover, &inbox)?;
+    let (schedule, ledger) = opening::inherit(&mut handover, instance)?;
     let succession = Arc::new(succession(&handover, &estate, &herald));
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
-    let (tracking, cgroups) = track(&configuration, keeper, handover.starts == 1);
-    let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
-    let identity = Identity::new(&configuration, keeper, handover.starts, handover.previous)
-        .with(method, &tracking);
-    let Opened { ledger, kept, series, taken_over, after_kill } = read(ledger)?;
+    let who = (keeper, handover.starts, handover.previous);
+    let (tracking, cgroups, method, identity) = find_out(&configuration, who)?;
+    let Opened { ledger, kept, series, taken_over, after_kill } = opening::read(ledger)?;
     let of_killed = kept.runs.iter().filter(|_| after_kill).map(|run| run.identity.run).collect();
     let door = doors::Core {
         inbox,
@@ -156,9 +154,11 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         succession,
         power: power(&configuration, keeper, &estate.life, &herald),
         keeper: Arc::clone(&estate.life),
+        sockets: Arc::clone(&estate.sockets),
         bulk: doors::BulkReaders::new()?,
         metrics: doors::metrics::Metrics::of(&configuration),
         drunc: configuration.drunc.clone().map(doors::drunc::Drunc::with),
+        drpc: configuration.drpc.clone().map(doors::drpc::Drpc::with),
     };
     let shared = Arc::new(shared(&door, &configuration, (method, open_files)));
     let notify = notify_socket((&shared.notify_socket, handover.notify), serving)?;
@@ -176,9 +176,9 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         audit,
         jobs: jobs.clone(),
         changes: Arc::clone(&door.changes),
-        seed: uuid::Uuid::new_v4().into_bytes(),
         all_ended: Arc::clone(&all_ended),
         herald,
+        listeners: door.drpc.as_ref().map(|drpc| drpc.listeners()),
     };
     let left = Left { inherited, of_killed, keeper, taken_over, after_kill };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
@@ -210,12 +210,6 @@ fn drain(ended: Ended, (jobs, logs, folder): (&Jobs, &LogStore, &Path), keeper: 
         // It knows already, and waits for our exit.
         Ended::Ourselves => {}
     }
-}
-
-/// A daemon begins: what this changes is who does things from now on.
-fn begins(handover: &Handover) -> Attempt {
-    let version = env!("CARGO_PKG_VERSION");
-    Attempt::all("begin").with(format!("daemon {} of version {version}", handover.starts))
 }
 
 fn succession(handover: &Handover, estate: &Estate, herald: &Herald) -> Succession {
@@ -256,36 +250,8 @@ fn estate(handover: &Handover, signals: SignalFd) -> Result<Estate, BeginError> 
     let listener = handover.listener.try_clone().map_err(when("keeping the listener"))?;
     let keeper = handover.keeper;
     let life = Arc::new(KeeperLife::of(keeper));
-    Ok(Estate { heirs, listener, keeper, life, signals, unreaped: Vec::new() })
-}
-
-/// What earlier daemons kept, on its way.
-type Reading = JoinHandle<Result<Opened, BeginError>>;
-
-/// What was read meanwhile.
-fn read(ledger: Reading) -> Result<Opened, BeginError> {
-    ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))
-}
-
-/// Takes the runs, while schedule and ledger are being opened.
-fn inherit(handover: &mut Handover, instance: RunId) -> Result<(Schedule, Reading), BeginError> {
-    let schedule = open_schedule(&handover.configuration)?;
-    let ledger = begin_to_read(handover, instance)?;
-    handover.inherit()?;
-    Ok((schedule, ledger))
-}
-
-/// Reads what earlier daemons kept, while the keeper tells of the runs and it is tried how processes are made: both are
-/// mostly to wait for others.
-fn begin_to_read(handover: &Handover, instance: RunId) -> Result<Reading, BeginError> {
-    let (configuration, keeper) = (handover.configuration.clone(), handover.keeper);
-    let open = move || {
-        let (folder, usual) = (&configuration.runtime_dir, Usual::of(&configuration));
-        ledger::open(folder, &KeeperInstance::of(keeper), usual, &instance.to_string())
-            .map_err(when("opening the ledger in the runtime folder"))
-    };
-    let beside = std::thread::Builder::new().name("ledger".to_owned());
-    beside.spawn(open).map_err(when("starting the thread that reads the ledger"))
+    let sockets = Arc::clone(&handover.sockets);
+    Ok(Estate { heirs, listener, sockets, keeper, life, signals, unreaped: Vec::new() })
 }
 
 /// What earlier daemons left.
@@ -386,42 +352,6 @@ fn start_threads(
         .map_err(when("starting the supervisor thread"))
 }
 
-/// Opens the log store and begins our own log, in which we have a name of our own, and the audit log.
-fn begin_log(handover: &Handover, inbox: &Inbox) -> Result<(LogStore, RunId, Audit), BeginError> {
-    let logs = open_logs(&handover.configuration, inbox.clone())?;
-    let instance = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes());
-    daemon_log::start(&handover.configuration.log, logs.clone(), instance)
-        .map_err(when("starting the log"))?;
-    if !handover.previous.is_empty() {
-        let Handover { starts, previous, .. } = handover;
-        tracing::warn!(starts, "the daemon before this one: {previous}");
-    }
-    let audit = Audit::new(logs.clone(), instance);
-    audit.tell(&begins(handover), &Origin::daemon(&handover.previous));
-    Ok((logs, instance, audit))
-}
-
-fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, BeginError> {
-    let finished = move |finished| {
-        crate::faults::point("log-writer");
-        inbox.send(Message::LogFinished(finished));
-    };
-    let root = configuration.state_dir.join("logs");
-    let overflow = configuration.runtime_dir.join("overflow");
-    // Where it says nothing of its size, the state folder does: the logs' own is made by the store.
-    let retention = configuration.logs.retention(&configuration.state_dir);
-    let retention = retention.map_err(when("asking how large the filesystem of the logs is"))?;
-    let kept = (logs::Options::default(), retention);
-    LogStore::open_bounded(&root, &overflow, kept, Box::new(finished))
-        .map_err(|why| BeginError::Logs { why })
-}
-
-fn open_schedule(configuration: &Configuration) -> Result<Schedule, BeginError> {
-    let folder = configuration.state_dir.join("schedule");
-    let location = Location { folder, scratch: configuration.runtime_dir.clone() };
-    Schedule::start(location).map_err(when("starting the thread of the schedule"))
-}
-
 fn limits(configuration: &Configuration, hard_limit: u64) -> Limits {
     let connections = u64::try_from(configuration.connections_of(hard_limit)).unwrap_or(u64::MAX);
     let reserved = RESERVED_DESCRIPTORS.saturating_add(connections);
@@ -429,11 +359,23 @@ fn limits(configuration: &Configuration, hard_limit: u64) -> Limits {
     Limits {
         leftover_timeout: LEFTOVER_TIMEOUT,
         stop_timeout: RUN_STOP_TIMEOUT.min(configuration.stop_timeout),
+        prepare_timeout: doors::drpc::CALL.min(configuration.stop_timeout),
         start_timeout: configuration.start_timeout,
         shut_down_timeout: configuration.stop_timeout,
         claim_timeout: CLAIM_TIMEOUT,
         live_runs: usize::try_from(runs).unwrap_or(usize::MAX),
     }
+}
+
+/// What this machine has, and who we are on it.
+fn find_out(
+    configuration: &Configuration,
+    (keeper, starts, previous): (i32, u32, String),
+) -> Result<(Tracking, Option<Cgroups>, Method, Arc<Identity>), BeginError> {
+    let (tracking, cgroups) = track(configuration, keeper, starts == 1);
+    let method = choose_method(configuration.spawn_method, cgroups.as_ref())?;
+    let identity = Identity::new(configuration, keeper, starts, previous).with(method, &tracking);
+    Ok((tracking, cgroups, method, identity))
 }
 
 /// Cgroups where they can be had; otherwise as well as it goes, and Status says why.

@@ -49,6 +49,12 @@ enum Turn {
     Bequeathed,
 }
 
+/// Tells that we serve, and from now on what damage is found in logs.
+fn announce(door: &doors::Core) {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+    tokio::spawn(crate::daemon_log::tell_damage(door.logs.damages()));
+}
+
 /// Serves until everything has ended, or a thread has without which nothing can be served: that is an error.
 pub(crate) fn serve(
     served: Served,
@@ -84,9 +90,10 @@ pub(crate) fn serve(
         drop(tell_keeper(keeper, &ToKeeper::Serving));
         // Only now, so that it does not compete with the way here: what programs print waits in their pipes.
         door.logs.resume();
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+        announce(&door);
         doors::metrics::serve(&door);
-        let drunc = doors::drunc::serve(&door, closed);
+        let drunc = doors::drunc::serve(&door, closed.clone());
+        let drpc = doors::drpc::serve(&door, closed);
         let core = door.clone();
         crate::power::keep(&door.power);
         tokio::spawn(boot::boot(door, boot));
@@ -118,7 +125,7 @@ pub(crate) fn serve(
             }
         }
         closing.send(true).ok();
-        last_answers(server, drunc).await;
+        last_answers(server, [drunc, drpc]).await;
         Ok(Ended::All)
     });
     runtime.shutdown_timeout(Duration::ZERO);
@@ -126,12 +133,15 @@ pub(crate) fn serve(
 }
 
 /// Calls get their last answers, and files what was printed last; whoever does not take them in time goes without.
-async fn last_answers(server: Task<Result<(), tonic::transport::Error>>, drunc: Option<Task<()>>) {
+async fn last_answers(
+    server: Task<Result<(), tonic::transport::Error>>,
+    doors: [Option<Task<()>>; 2],
+) {
     if let Ok(Ok(Err(why))) = tokio::time::timeout(LAST_ANSWERS, server).await {
         tracing::error!(%why, "the server ended with an error");
     }
-    if let Some(drunc) = drunc {
-        drop(tokio::time::timeout(LAST_ANSWERS, drunc).await);
+    for door in doors.into_iter().flatten() {
+        drop(tokio::time::timeout(LAST_ANSWERS, door).await);
     }
 }
 

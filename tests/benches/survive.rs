@@ -22,7 +22,12 @@ fn main() {
     }
     let plan = Plan { seed: seed(), kills, deaths: &deaths, burst: 5_000_000 };
     println!("survive: AURAE_SEED={}, {kills} times one of {deaths:?}", plan.seed);
-    let counts = storm_alone(tests::Options::default(), &plan);
+    // Gigabytes are written, and all of them are counted: nothing is to go for want of room that the daemon may use.
+    let bounds = ["max_total = \"64GiB\"", "max_size = \"32GiB\""];
+    let options = bounds
+        .into_iter()
+        .fold(tests::Options::default(), |options, bound| options.config("logs", bound));
+    let counts = storm_alone(options, &plan);
     println!("{counts}");
     counts.assert_clean();
 }

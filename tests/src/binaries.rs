@@ -13,6 +13,15 @@ use crate::process::Process;
 /// The names of the programs; they belong into one folder, because the keeper looks beside itself.
 const NAMES: [&str; 4] = ["auraed", "auraed-core", "aer", "probe"];
 
+/// The folder of our own profile, `target/PROFILE`, built or not.
+pub(crate) fn beside() -> PathBuf {
+    // A test is target/PROFILE/deps/system-0123456789abcdef, a program target/PROFILE/demo.
+    let own = env::current_exe().expect("/proc is mounted");
+    let beside = own.parent().expect("cargo's layout");
+    let folder = if beside.ends_with("deps") { beside.parent() } else { Some(beside) };
+    folder.expect("cargo's layout").to_path_buf()
+}
+
 /// The folder that holds them all. `cargo test` alone builds no other package's programs, so that the
 /// first call builds them.
 ///
@@ -21,11 +30,7 @@ const NAMES: [&str; 4] = ["auraed", "auraed-core", "aer", "probe"];
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        // A test is target/PROFILE/deps/system-0123456789abcdef, a program target/PROFILE/demo.
-        let own = env::current_exe().expect("/proc is mounted");
-        let beside = own.parent().expect("cargo's layout");
-        let folder = if beside.ends_with("deps") { beside.parent() } else { Some(beside) };
-        let folder = folder.expect("cargo's layout").to_path_buf();
+        let folder = beside();
         let mut command =
             Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
         command

@@ -222,11 +222,21 @@ impl Daemon {
     /// Where none comes.
     #[track_caller]
     pub fn replace(&self) {
-        let before = self.status().daemon_pid;
-        kill(Pid::from_raw(before), Signal::SIGKILL).expect("the daemon lives");
+        let before = self.lose_daemon();
         eventually("the keeper starts another daemon", || {
             self.status_if_there().is_some_and(|status| status.daemon_pid != before)
         });
+    }
+
+    /// Kills the daemon, not the keeper, and waits for nothing: the process that it was.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[track_caller]
+    pub fn lose_daemon(&self) -> i32 {
+        let before = self.status().daemon_pid;
+        kill(Pid::from_raw(before), Signal::SIGKILL).expect("the daemon lives");
+        before
     }
 
     /// Takes the notice of the keeper's end, so that it is not taken for that of the next one.

@@ -7,6 +7,7 @@ pub mod binaries;
 pub mod cgroup;
 pub mod cradle;
 pub mod daemon;
+pub mod drpc;
 pub mod drunc;
 pub mod fifo;
 pub mod house;
@@ -23,6 +24,7 @@ pub mod schedule;
 pub mod services;
 pub mod storm;
 pub mod units;
+pub mod vm;
 pub mod wait;
 
 pub use cradle::Machine;

@@ -4,7 +4,7 @@ use std::{env, path::Path, sync::OnceLock};
 
 use nix::unistd::Uid;
 
-use crate::{cgroup::Cage, cradle, drunc, mount};
+use crate::{cgroup::Cage, cradle, drpc, drunc, mount};
 
 /// Something that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Need {
     Redis,
     /// Python with grpcio and protobuf: `AURAE_TEST_PYTHON`, or what .ci/run makes.
     Python,
+    /// Any Python.
+    BarePython,
 }
 
 impl Need {
@@ -56,6 +58,7 @@ impl Need {
             Self::Python => (!drunc::is_there()).then_some(
                 "skipped: needs Python with grpcio and protobuf (AURAE_TEST_PYTHON, or .ci/run)",
             ),
+            Self::BarePython => drpc::python().is_none().then_some("skipped: needs Python"),
             Self::Faults => (!cfg!(debug_assertions))
                 .then_some("skipped: needs a debug build, which makes faults"),
             Self::Namespaces => (!root || !*NAMESPACES.get_or_init(cradle::allowed))

@@ -171,9 +171,19 @@ impl Process {
     #[track_caller]
     #[must_use]
     pub fn finish(self) -> Output {
+        self.finish_within(PATIENCE)
+    }
+
+    /// The same, within a time of the caller's own.
+    ///
+    /// # Panics
+    /// Where it does not end, or its outputs stay open, for so long.
+    #[track_caller]
+    #[must_use]
+    pub fn finish_within(self, span: Duration) -> Output {
         let over = |seen: &Seen| seen.status.is_some() && seen.open == 0;
-        if !self.wait_for(Deadline::after(PATIENCE), over) {
-            panic!("{} did not end within {PATIENCE:?}:\n{}", self.what, self.log());
+        if !self.wait_for(Deadline::after(span), over) {
+            panic!("{} did not end within {span:?}:\n{}", self.what, self.log());
         }
         let mut seen = lock(&self.shared);
         Output {

@@ -41,7 +41,8 @@ impl FromStr for Moment {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let example = "\"5m\", \"2h ago\", \"14:05\", \"today\" or \"2026-11-22T14:05:00Z\"";
+        let example = "\"5m\", \"-1h\", \"2 hours ago\", \"14:05\", \"today\", \"yesterday 08:00\" or \
+                       \"2026-11-22 14:05\"";
         moment(text.trim()).ok_or_else(|| QuantityError::new(text, "time", example))
     }
 }
@@ -86,7 +87,12 @@ fn clock(text: &str) -> Option<u64> {
 /// RFC 3339, or the date alone.
 fn date(text: &str) -> Option<Moment> {
     let day = text.len() == 10;
-    let whole = if day { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let whole = match text.len() {
+        _ if day => format!("{text}T00:00:00Z"),
+        // Without seconds, as `journalctl` takes it.
+        16 => format!("{text}:00Z"),
+        _ => text.to_owned(),
+    };
     // The place of an offset: behind the seconds.
     let sign = whole.char_indices().skip(19).find(|(_, sign)| matches!(sign, '+' | '-'));
     let (local, offset) = match sign {
@@ -122,6 +128,13 @@ mod tests {
             ("5m", "2026-11-22T11:55:00Z"),
             ("2h ago", "2026-11-22T10:00:00Z"),
             ("-1h 30min", "2026-11-22T10:30:00Z"),
+            ("-1h", "2026-11-22T11:00:00Z"),
+            ("2 hours ago", "2026-11-22T10:00:00Z"),
+            ("1 hour 30 minutes ago", "2026-11-22T10:30:00Z"),
+            ("1 day ago", "2026-11-21T12:00:00Z"),
+            ("yesterday", "2026-11-21T00:00:00Z"),
+            ("2026-11-20 01:02", "2026-11-20T01:02:00Z"),
+            ("2026-11-20T01:02", "2026-11-20T01:02:00Z"),
             ("90", "2026-11-22T11:58:30Z"),
             ("today", "2026-11-22T00:00:00Z"),
             ("yesterday 08:05", "2026-11-21T08:05:00Z"),

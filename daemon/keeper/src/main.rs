@@ -121,7 +121,7 @@ fn begin(
     (locks, signals): (Locks, SignalFd),
 ) -> Result<Keeper, Failure> {
     // Before anything is inherited: a thousand runs have more descriptors than the usual limit.
-    let open_files = process::raise_open_files()?;
+    let open_files = process::raise_open_files(Role::ours())?;
     let (listener, inheritance) = heir::inherit(&settings)?.map_or((None, None), |mut all| {
         let listener = all.listener.take();
         (listener, Some(all))

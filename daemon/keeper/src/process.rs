@@ -9,6 +9,7 @@ use std::{
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -26,11 +27,19 @@ use nix::{
     unistd::{ForkResult, Pid, execveat, fork},
 };
 
-use crate::{Failure, first, program::Program};
+use crate::{
+    Failure,
+    first::{self, Role},
+    program::Program,
+};
 
 /// What the daemon's oom_score_adj is where ours is the least there is: when memory is short it goes before us, since it
 /// can be replaced.
 const DAEMON_OOM_SCORE: &str = "-900";
+
+/// How many files programs of a machine may open if they ask for it: a kernel gives its first program 4096, which would be
+/// enough for 341 runs.
+const MACHINE_FILES: u64 = 1 << 19;
 
 /// The variable in which one keeper says to the next where its state is.
 pub(crate) const VARIABLE: &str = "AURAED_SUCCESSION";
@@ -168,11 +177,23 @@ pub(crate) struct Ended {
     pub(crate) exit: Exit,
 }
 
-/// Raises the limit of open files as far as it goes; soft and hard as they were.
-pub(crate) fn raise_open_files() -> Result<(u64, u64), Failure> {
-    let found = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, found.1, found.1)?;
-    Ok(found)
+/// Raises the limit of open files as far as it goes; soft and hard as they were when that was first done. On a machine the
+/// hard one is [`MACHINE_FILES`] at the least, as if it had been found so.
+pub(crate) fn raise_open_files(role: Role) -> Result<(u64, u64), Failure> {
+    static FOUND: OnceLock<(u64, u64)> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(*found);
+    }
+    let (soft, mut hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // Where the kernel allows less (fs.nr_open) it stays.
+    if role == Role::Machine
+        && hard < MACHINE_FILES
+        && setrlimit(Resource::RLIMIT_NOFILE, soft, MACHINE_FILES).is_ok()
+    {
+        hard = MACHINE_FILES;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(*FOUND.get_or_init(|| (soft, hard)))
 }
 
 /// Any child that has ended, left as it is.

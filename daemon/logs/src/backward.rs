@@ -9,6 +9,7 @@ use crate::{
     folder::Folder,
     index::read_at,
     name::Stream,
+    open,
     reader::ReadError,
 };
 
@@ -85,7 +86,7 @@ impl<'a> Backward<'a> {
         let path = self.folder.index(base);
         let failed = |source| ReadError { path: path.clone(), source };
         let length = self.folder.length(base).map_err(|error| error.source);
-        let (index, length) = match File::open(&path).and_then(|index| Ok((index, length?))) {
+        let (index, length) = match open::read(&path).and_then(|index| Ok((index, length?))) {
             Ok(opened) => opened,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),

@@ -10,10 +10,12 @@ use units::RunId;
 
 use crate::{
     checked::Checked,
+    disk::gap_at,
     entry::{End, Entry, GapReason, Kind},
     folder::Folder,
     index::{Index, Slot, read_at},
     name::{Position, Stream},
+    open,
     reader::{Filter, Item, ReadError, gap},
 };
 
@@ -76,7 +78,7 @@ impl Cursor {
     pub(crate) fn open(folder: &Folder, base: u64, position: u64) -> Result<Self, ReadError> {
         let data_path = folder.data(base);
         let index_path = folder.index(base);
-        let data = File::open(&data_path)
+        let data = open::read(&data_path)
             .map_err(|source| ReadError { path: data_path.clone(), source })?;
         let index = open_index(&index_path)?;
         let checked = Checked::find(folder, base).map(Box::new);
@@ -128,8 +130,7 @@ impl Cursor {
         most: usize,
     ) -> Result<Step, ReadError> {
         if *position >= self.end && self.checked.is_none() {
-            let length = self.data.metadata().map_err(|source| self.data_error(source))?.len();
-            self.end = self.base.saturating_add(length);
+            self.has_grown_to(*position)?;
         }
         let Ahead { entry, bad } = self.ahead()?;
         let until = entry.map_or(self.end, |(_, entry)| entry.position.0.min(self.end));
@@ -146,14 +147,14 @@ impl Cursor {
             return self.output(position, until, filter, most);
         }
         match entry {
-            // Its bytes are not there yet, or will never be.
             Some((_, entry)) if entry.position.0 > (*position).max(self.end) => {
-                if !self.sealed {
-                    return Ok(Step::Dry);
+                // An entry comes after the bytes before it: those that are not there now were, and are gone.
+                if self.checked.is_none() && self.has_grown_to(entry.position.0)? {
+                    return Ok(Step::Again);
                 }
                 let bytes = entry.position.0.saturating_sub(*position);
                 *position = entry.position.0;
-                Ok(Step::Item(gap(bytes, GapReason::Removed)))
+                Ok(Step::Item(gap(bytes, GapReason::Vanished)))
             }
             Some((number, entry)) => {
                 self.next = number.saturating_add(1);
@@ -163,6 +164,23 @@ impl Cursor {
             None if self.sealed => Ok(Step::Over { empty: self.end == self.base }),
             None => Ok(Step::Dry),
         }
+    }
+
+    /// The position of the last good entry; 0 where there is none.
+    pub(crate) fn last_entry(&mut self) -> Result<u64, ReadError> {
+        let Some(index) = &mut self.index else { return Ok(0) };
+        let failed = |source| ReadError { path: self.index_path.clone(), source };
+        let Some(last) = index.count().map_err(failed)?.checked_sub(1) else { return Ok(0) };
+        match index.slot(last).map_err(failed)? {
+            Slot::Entry(entry) => Ok(entry.position.0),
+            Slot::Bad | Slot::Absent => Ok(0),
+        }
+    }
+
+    fn has_grown_to(&mut self, position: u64) -> Result<bool, ReadError> {
+        let length = self.data.metadata().map_err(|source| self.data_error(source))?.len();
+        self.end = self.base.saturating_add(length);
+        Ok(self.end >= position)
     }
 
     fn ahead(&mut self) -> Result<Ahead, ReadError> {
@@ -224,7 +242,7 @@ impl Cursor {
                 Err(damaged) => {
                     let bytes = damaged.min(until.saturating_sub(*position));
                     *position = position.saturating_add(bytes);
-                    let reason = GapReason::Damaged;
+                    let reason = GapReason::Altered;
                     Item::Gap { run: Some(run), bytes, entries: 0, reason }
                 }
             };
@@ -237,12 +255,35 @@ impl Cursor {
             // Cut short by somebody since its length was read.
             let bytes = until.saturating_sub(*position);
             *position = until;
-            return Ok(Step::Item(gap(bytes, GapReason::Removed)));
+            return Ok(Step::Item(gap(bytes, GapReason::Vanished)));
         }
         bytes.truncate(count);
+        if bytes.contains(&0)
+            && let Some(reached) = self.leave_out_hole(offset, &mut bytes)
+        {
+            let missing = reached.min(until.saturating_sub(*position));
+            *position = position.saturating_add(missing);
+            let reason = GapReason::Altered;
+            return Ok(Step::Item(Item::Gap {
+                run: Some(run),
+                bytes: missing,
+                entries: 0,
+                reason,
+            }));
+        }
+        let count = bytes.len();
         *position = position.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         let position_after = Position(*position);
         Ok(Step::Item(Item::Chunk { run, stream, time, bytes, position_after }))
+    }
+
+    /// Zeros that nobody printed: the file was cut short while it was written, and what came then stands behind a hole. Takes
+    /// them off; where there is nothing before them, gives how many there are.
+    fn leave_out_hole(&self, offset: u64, bytes: &mut Vec<u8>) -> Option<u64> {
+        let to = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let (before, missing) = gap_at(&self.data, offset, to)?;
+        bytes.truncate(usize::try_from(before).unwrap_or(usize::MAX));
+        bytes.is_empty().then_some(missing)
     }
 
     fn data_error(&self, source: io::Error) -> ReadError {
@@ -251,9 +292,11 @@ impl Cursor {
 }
 
 fn open_index(path: &Path) -> Result<Option<Index>, ReadError> {
-    match File::open(path) {
+    match open::read(path) {
         Ok(file) => Ok(Some(Index::new(file))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || open::is_foreign(&error) => {
+            Ok(None)
+        }
         Err(source) => Err(ReadError { path: path.to_owned(), source }),
     }
 }

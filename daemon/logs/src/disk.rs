@@ -14,6 +14,7 @@ use crate::{
     holdings::{Active, Closed, Holding},
     index::read_at,
     name::LogName,
+    open,
     sum::Sum,
 };
 
@@ -28,6 +29,14 @@ pub(crate) fn holes(file: &File, length: u64) -> Vec<(u64, u64)> {
         at = data.max(hole.saturating_add(1));
     }
     holes
+}
+
+/// Where the bytes from `from` on were never written, though they are before the end: the file was cut short, and written on
+/// behind. How many bytes are as they were, and how many after them are not.
+pub(crate) fn gap_at(file: &File, from: u64, to: u64) -> Option<(u64, u64)> {
+    let hole = seek(file, from, Whence::SeekHole).filter(|&hole| hole < to)?;
+    let data = seek(file, hole, Whence::SeekData).unwrap_or(to).min(to);
+    Some((hole.saturating_sub(from), data.saturating_sub(hole)))
 }
 
 fn seek(file: &File, from: u64, whence: Whence) -> Option<u64> {
@@ -53,7 +62,7 @@ pub(crate) fn survey(folder: &Folder) -> (Holding, Vec<u64>) {
 
 /// A closed segment.
 pub(crate) fn closed(folder: &Folder, base: u64) -> Option<Closed> {
-    let data = fs::metadata(folder.data(base)).ok()?;
+    let data = fs::symlink_metadata(folder.data(base)).ok()?;
     let time = data.mtime().saturating_mul(1_000_000_000).saturating_add(data.mtime_nsec());
     let bytes = data.len() + length(&folder.index(base)) + length(&folder.sum(base));
     Some(Closed { base, bytes, time: u64::try_from(time).unwrap_or(0) })
@@ -63,13 +72,13 @@ pub(crate) fn closed(folder: &Folder, base: u64) -> Option<Closed> {
 pub(crate) fn active(folder: &Folder, base: u64) -> Active {
     let bytes = length(&folder.data(base)).saturating_add(length(&folder.index(base)));
     let mut first = [0; ENTRY];
-    let read = File::open(folder.index(base)).and_then(|file| read_at(&file, &mut first, 0));
+    let read = open::read(&folder.index(base)).and_then(|file| read_at(&file, &mut first, 0));
     let entry = read.ok().and_then(|count| Entry::decode(first.get(..count)?));
     Active { base, bytes, first: entry.map(|entry| entry.time), asked: false }
 }
 
 fn length(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |file| file.len())
+    fs::symlink_metadata(path).map_or(0, |file| file.len())
 }
 
 /// Removes a segment. Its bytes go first: with them it is gone for readers.
@@ -97,7 +106,7 @@ fn remove_leftovers(folder: &Folder, first: Option<u64>) {
 /// Brings a segment, or what of it is there yet, to the disk.
 pub(crate) fn sync(folder: &Folder, base: u64) {
     let files = [folder.data(base), folder.index(base), folder.sum(base)];
-    for file in files.iter().filter_map(|path| File::open(path).ok()) {
+    for file in files.iter().filter_map(|path| open::read(path).ok()) {
         // There is nothing to be done about it: what the kernel could not write it does not keep.
         file.sync_data().ok();
     }

@@ -69,8 +69,12 @@ pub enum GapReason {
     Damaged,
     /// The outputs were closed, since everybody who held them was killed: what is printed from here on is lost.
     Closed,
-    /// The segments that held it are gone or were cut short. Never written: readers find out.
+    /// The segments that held it are gone. Never written: readers find out.
     Removed,
+    /// The file does not hold what was written to it. Never written.
+    Altered,
+    /// The file was cut short, or removed while it was the newest, and not by the store. Never written.
+    Vanished,
     /// The position that was asked for lies beyond the end; reading goes on at the end. Never written.
     BeyondEnd,
 }
@@ -245,6 +249,8 @@ fn encode_reason(reason: GapReason) -> u8 {
         GapReason::Removed => 4,
         GapReason::BeyondEnd => 5,
         GapReason::Closed => 6,
+        GapReason::Altered => 7,
+        GapReason::Vanished => 8,
     }
 }
 
@@ -256,6 +262,8 @@ fn decode_reason(byte: u8) -> Option<GapReason> {
         4 => Some(GapReason::Removed),
         5 => Some(GapReason::BeyondEnd),
         6 => Some(GapReason::Closed),
+        7 => Some(GapReason::Altered),
+        8 => Some(GapReason::Vanished),
         _ => None,
     }
 }

@@ -149,6 +149,7 @@ impl Log {
 
     fn try_mark(&mut self, entry: Entry) -> Result<Position, WriteError> {
         self.described = None;
+        self.write_end.replace_lost()?;
         let (segment, _) = self.write_end.writable()?;
         let position = segment.end();
         segment.write_entry(&Entry { position, ..entry })?;
@@ -339,7 +340,7 @@ impl Log {
 
     fn publish(&self) {
         if let Some(segment) = self.write_end.segment() {
-            self.published.tell(segment.base());
+            self.published.tell(segment.base(), segment.end().0);
             self.write_end.was_written();
         }
     }
@@ -353,8 +354,19 @@ impl Log {
 
     /// Closes the segment that is being written, if anything is in it.
     pub(crate) fn close_segment(&mut self) {
+        self.described = None;
+        self.unless_in_trouble(|end| end.replace_lost().and_then(|()| end.close_segment()));
+    }
+
+    /// Goes on in another segment where somebody has taken this one away.
+    pub(crate) fn check(&mut self) {
+        self.described = None;
+        self.unless_in_trouble(WriteEnd::replace_lost);
+    }
+
+    fn unless_in_trouble(&mut self, act: impl FnOnce(&mut WriteEnd) -> Result<(), WriteError>) {
         if self.trouble.is_none()
-            && let Err(error) = self.write_end.close_segment()
+            && let Err(error) = act(&mut self.write_end)
         {
             self.fail(&error);
         }

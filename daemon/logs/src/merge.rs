@@ -66,6 +66,8 @@ pub struct Merge {
     next: BinaryHeap<Reverse<(u64, usize)>>,
     /// All logs of programs are wanted, also those to come.
     every: Option<watch::Receiver<usize>>,
+    /// What could not be read, as far as it was not asked for yet.
+    failures: Vec<(LogName, ReadError)>,
 }
 
 #[derive(Debug)]
@@ -80,8 +82,10 @@ struct Source {
     time: u64,
     /// It has been read for the first time.
     begun: bool,
-    /// It has reached the end that was asked for.
+    /// It has reached the end that was asked for, or as far as it can be read.
     over: bool,
+    /// It could not be read any further.
+    failed: bool,
 }
 
 impl Merge {
@@ -97,7 +101,8 @@ impl Merge {
             opened.mark_changed();
             opened
         });
-        Self { shared, stream, until, sources: Vec::new(), next: BinaryHeap::new(), every }
+        let (sources, next, failures) = (Vec::new(), BinaryHeap::new(), Vec::new());
+        Self { shared, stream, until, sources, next, every, failures }
     }
 
     pub(crate) fn add(&mut self, wanted: Wanted) {
@@ -106,13 +111,14 @@ impl Merge {
         let filter = Filter { run, stream: self.stream };
         let reader = Reader::new(&self.shared.root, log, from.position, filter, &self.shared.news);
         let (begun, over) = (false, false);
-        self.sources.push(Source { reader, runs, place: from, head: None, time: 0, begun, over });
+        let (head, failed) = (None, false);
+        self.sources.push(Source { reader, runs, place: from, head, time: 0, begun, over, failed });
     }
 
     /// Looks which logs have grown. What they have comes by [`Self::next_item`].
     ///
     /// # Errors
-    /// If a file cannot be read.
+    /// If it cannot be found out which logs there are.
     pub fn look(&mut self) -> Result<(), ReadError> {
         if let Some(every) = &mut self.every
             && every.has_changed().unwrap_or(false)
@@ -121,9 +127,20 @@ impl Merge {
             self.add_new_logs()?;
         }
         for number in 0..self.sources.len() {
-            self.fill(number, true)?;
+            self.fill(number, true);
         }
         Ok(())
+    }
+
+    /// What could not be read since this was asked last. Such a log is over where it stands; the others go on.
+    pub fn take_failures(&mut self) -> Vec<(LogName, ReadError)> {
+        std::mem::take(&mut self.failures)
+    }
+
+    /// Whether none of the logs can be read any further, and each of them failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.is_over() && self.sources.iter().all(|source| source.failed)
     }
 
     fn add_new_logs(&mut self) -> Result<(), ReadError> {
@@ -138,32 +155,44 @@ impl Merge {
     /// The next item; none where there is nothing more for now, until [`Self::look`].
     ///
     /// # Errors
-    /// If a file cannot be read; nothing is left out by then.
+    /// If one of the logs cannot be read: once for each of them. The others go on with the next call.
     pub fn next_item(&mut self) -> Result<Option<Merged>, ReadError> {
-        let Some(Reverse((_, number))) = self.next.pop() else { return Ok(None) };
+        match self.failures.pop() {
+            Some((_, why)) => Err(why),
+            None => Ok(self.next_readable()),
+        }
+    }
+
+    /// The same, of those that can be read; the others are told by [`Self::take_failures`].
+    pub fn next_readable(&mut self) -> Option<Merged> {
+        let Reverse((_, number)) = self.next.pop()?;
         let merged = self.sources.get_mut(number).and_then(|source| {
             let (before, item) = (source.place.clone(), source.head.take()?);
             source.place.advance(source.reader.position());
             Some(Merged { source: number, before, item })
         });
-        self.fill(number, false)?;
-        Ok(merged)
+        self.fill(number, false);
+        merged
     }
 
     /// Reads the next item of a log that has none at hand; after a look only where there is news.
-    fn fill(&mut self, number: usize, look: bool) -> Result<(), ReadError> {
+    fn fill(&mut self, number: usize, look: bool) {
         let piece = (AHEAD / self.sources.len().max(1)).clamp(LEAST, MOST);
         let until = self.until;
-        let Some(source) = self.sources.get_mut(number) else { return Ok(()) };
+        let Some(source) = self.sources.get_mut(number) else { return };
         let idle = look && source.begun && !source.reader.has_news();
         if source.over || source.head.is_some() || idle {
-            return Ok(());
+            return;
         }
         source.begun = true;
-        if source.read(piece, until)? {
-            self.next.push(Reverse((source.time, number)));
+        match source.read(piece, until) {
+            Ok(true) => self.next.push(Reverse((source.time, number))),
+            Ok(false) => {}
+            Err(why) => {
+                (source.over, source.failed) = (true, true);
+                self.failures.push((source.reader.log().clone(), why));
+            }
         }
-        Ok(())
     }
 
     /// Where to go on, in the order of the logs.

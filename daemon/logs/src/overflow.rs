@@ -16,7 +16,7 @@ use std::{
 
 use units::RunId;
 
-use crate::name::Stream;
+use crate::{name::Stream, open};
 
 /// Bytes in one piece: what goes through our memory at a time.
 const PIECE: usize = 256 * 1024;
@@ -47,7 +47,9 @@ impl Overflows {
     /// Those in this folder. Files with other names are none of ours.
     pub(crate) fn find(folder: &Path) -> Self {
         let mut found: HashMap<_, VecDeque<_>> = HashMap::new();
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        // On the way there may be links; in the folder and below none is followed.
+        let folder = folder.canonicalize().and_then(fs::read_dir);
+        for entry in folder.into_iter().flatten().flatten() {
             let Some((run, stream, number)) = entry.file_name().to_str().and_then(parse) else {
                 continue;
             };
@@ -87,7 +89,7 @@ impl Overflow {
     pub(crate) fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(File::open(&self.path)?),
+            None => self.file.insert(open::read(&self.path)?),
         };
         let mut piece = vec![0; most.min(PIECE)];
         let count = file.read_at(&mut piece, self.taken)?;

@@ -7,13 +7,15 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::name::LogName;
+use crate::{damage::Damages, name::LogName};
 
 /// Where a log ends, as the writer last told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tail {
     /// The segment that is being written; none before the writer has opened the log.
     pub(crate) base: Option<u64>,
+    /// Where its last byte ends; all before it were in the files.
+    pub(crate) end: u64,
     /// No more news will come.
     pub(crate) closed: bool,
 }
@@ -25,12 +27,13 @@ pub(crate) struct Tail {
 #[derive(Debug)]
 pub(crate) struct Published {
     tail: watch::Sender<Tail>,
+    pub(crate) damages: Arc<Damages>,
 }
 
 impl Published {
     /// To be called after the files were written.
-    pub(crate) fn tell(&self, base: u64) {
-        self.tail.send_modify(|tail| tail.base = Some(base));
+    pub(crate) fn tell(&self, base: u64, end: u64) {
+        self.tail.send_modify(|tail| (tail.base, tail.end) = (Some(base), end));
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Tail> {
@@ -41,6 +44,7 @@ impl Published {
 /// The logs that somebody writes or reads.
 #[derive(Debug, Default)]
 pub(crate) struct News {
+    pub(crate) damages: Arc<Damages>,
     logs: Mutex<Logs>,
     /// How many logs were opened, for who follows all of them.
     opened: watch::Sender<usize>,
@@ -50,6 +54,8 @@ pub(crate) struct News {
 struct Logs {
     /// Forgotten when neither the writer nor a reader holds them.
     known: HashMap<LogName, Weak<Published>>,
+    /// Where those ended that the writer has closed: what is missing before that was there.
+    ends: HashMap<LogName, u64>,
     /// Clean up at this many.
     limit: usize,
     closed: bool,
@@ -70,12 +76,38 @@ impl News {
             logs.known.retain(|_, published| published.strong_count() > 0);
             logs.limit = logs.known.len().saturating_mul(2).max(64);
         }
-        let tail = Tail { base: None, closed: logs.closed };
-        let published = Arc::new(Published { tail: watch::Sender::new(tail) });
+        let end = logs.ends.get(log).copied().unwrap_or(0);
+        let tail = Tail { base: None, end, closed: logs.closed };
+        let damages = Arc::clone(&self.damages);
+        let published = Arc::new(Published { tail: watch::Sender::new(tail), damages });
         logs.known.insert(log.clone(), Arc::downgrade(&published));
         drop(logs);
         self.opened.send_modify(|opened| *opened = opened.wrapping_add(1));
         published
+    }
+
+    /// The writer closes a log, which ends there.
+    pub(crate) fn ended(&self, log: &LogName, end: u64) {
+        let mut logs = self.lock();
+        let known = logs.ends.entry(log.clone()).or_default();
+        *known = end.max(*known);
+    }
+
+    /// Where a log ends, as far as the writer has told.
+    pub(crate) fn end(&self, log: &LogName) -> u64 {
+        let logs = self.lock();
+        let open = logs.known.get(log).and_then(Weak::upgrade);
+        let open = open.map_or(0, |published| published.tail.borrow().end);
+        open.max(logs.ends.get(log).copied().unwrap_or(0))
+    }
+
+    /// Nothing is left of a log, as it should be: it begins anew.
+    pub(crate) fn forget(&self, log: &LogName) {
+        let mut logs = self.lock();
+        logs.ends.remove(log);
+        if let Some(published) = logs.known.get(log).and_then(Weak::upgrade) {
+            published.tail.send_modify(|tail| (tail.base, tail.end) = (None, 0));
+        }
     }
 
     /// The news that there are more logs than before.

@@ -116,6 +116,10 @@ pub(crate) enum Command {
     Close {
         log: LogName,
     },
+    /// Somebody may have taken away what is being written: it is to be looked at.
+    Check {
+        log: LogName,
+    },
     /// Nothing is left of the log: its folder goes, unless a run has it.
     Discard {
         log: LogName,

@@ -97,7 +97,9 @@ pub struct Reader {
     cursor: Option<Cursor>,
     news: watch::Receiver<Tail>,
     /// Keeps the news coming when nobody writes to the log for a while.
-    _published: Arc<Published>,
+    published: Arc<Published>,
+    /// It was told that nothing but foreign files is there.
+    foreign: bool,
 }
 
 impl Reader {
@@ -111,7 +113,8 @@ impl Reader {
         let published = news.of(&log);
         let folder = Folder::new(root, &log);
         let news = published.subscribe();
-        Self { log, folder, filter, position: from.0, cursor: None, news, _published: published }
+        let (position, cursor, foreign) = (from.0, None, false);
+        Self { log, folder, filter, position, cursor, news, published, foreign }
     }
 
     /// The next item, with at most `max_bytes` of output (at least one); `None` if there is nothing more for now.
@@ -121,11 +124,40 @@ impl Reader {
     /// # Errors
     /// If a file cannot be read; the reader stays where it is.
     pub fn next(&mut self, max_bytes: usize) -> Result<Option<Item>, ReadError> {
+        let before = self.position;
+        let item = self.next_item(max_bytes)?;
+        if let Some(Item::Gap { bytes, entries, reason, .. }) = &item {
+            self.note(before, (*bytes, *entries), *reason);
+        }
+        Ok(item)
+    }
+
+    /// Damage is told to those who look after the machine, too: nobody reads every log.
+    fn note(&self, before: u64, (bytes, entries): (u64, u64), reason: GapReason) {
+        let what = match reason {
+            GapReason::Damaged => "the index does not say whose they are",
+            GapReason::Altered => "the file does not hold what was written",
+            GapReason::Vanished => "the file was cut short or removed, and not by auraed",
+            GapReason::NotWritten
+            | GapReason::Dropped
+            | GapReason::Closed
+            | GapReason::Removed
+            | GapReason::BeyondEnd => return,
+        };
+        let folder = self.folder.0.display();
+        let text = format!(
+            "{bytes} bytes and {entries} entries cannot be read from position {before:x} on, in {folder}: {what}; readers \
+             are told of a gap there, and the rest is kept; see to the disk, and to who else writes there"
+        );
+        self.published.damages.note(&self.log, text, true);
+    }
+
+    fn next_item(&mut self, max_bytes: usize) -> Result<Option<Item>, ReadError> {
         let tail = *self.news.borrow_and_update();
         loop {
             let Some(mut cursor) = self.cursor.take() else {
                 match self.enter()? {
-                    Entered::Nothing => return Ok(None),
+                    Entered::Nothing => return Ok(self.vanished(tail)),
                     Entered::Segment(cursor) => self.cursor = Some(cursor),
                     Entered::Gap(gap) => return Ok(Some(gap)),
                 }
@@ -138,7 +170,7 @@ impl Reader {
                 Step::Item(item) => return Ok(Some(item)),
                 Step::Again => {}
                 Step::Dry if self.folder.has_later(base, tail.base)? => cursor.seal(),
-                Step::Dry => return Ok(None),
+                Step::Dry => return Ok(self.vanished(tail)),
                 Step::Over { empty } => match self.leave(base, empty)? {
                     Left::Behind => {}
                     Left::Gap(gap) => return Ok(Some(gap)),
@@ -148,9 +180,21 @@ impl Reader {
         }
     }
 
+    /// All that is there was read. What the writer had written before we looked, and is not, is gone.
+    fn vanished(&mut self, tail: Tail) -> Option<Item> {
+        let bytes = tail.end.checked_sub(self.position).filter(|bytes| *bytes > 0)?;
+        self.position = tail.end;
+        Some(gap(bytes, GapReason::Vanished))
+    }
+
     /// Opens the segment that the position is in.
     fn enter(&mut self) -> Result<Entered, ReadError> {
         let bases = self.folder.bases()?;
+        if bases.is_empty() && !self.foreign && !self.folder.foreign().is_empty() {
+            // How much it was nobody knows.
+            self.foreign = true;
+            return Ok(Entered::Gap(gap(0, GapReason::Vanished)));
+        }
         // At a border the segment before it: the ends that stand there are its.
         let before = bases.iter().copied().take_while(|&base| base < self.position).last();
         let Some(base) = before.or(bases.first().copied()) else {
@@ -158,13 +202,15 @@ impl Reader {
         };
         if self.position < base {
             let bytes = base.saturating_sub(self.position);
+            let reason = self.folder.reason(self.position, base);
             self.position = base;
-            return Ok(Entered::Gap(gap(bytes, GapReason::Removed)));
+            return Ok(Entered::Gap(gap(bytes, reason)));
         }
-        let Some(cursor) = self.open(base, self.position)? else {
+        let Some(mut cursor) = self.open(base, self.position)? else {
             return self.enter();
         };
-        let end = base.saturating_add(self.folder.length(base)?);
+        let written = base.saturating_add(self.folder.length(base)?);
+        let end = written.max(cursor.last_entry()?);
         if bases.last() == Some(&base) && self.position > end {
             self.position = end;
             return Ok(Entered::Gap(gap(0, GapReason::BeyondEnd)));
@@ -192,11 +238,13 @@ impl Reader {
             }
         };
         let missing = next.saturating_sub(self.position);
+        let reason =
+            if missing > 1 { self.folder.reason(self.position, next) } else { GapReason::Removed };
         self.cursor = Some(cursor);
         self.position = next;
         // A segment without a byte takes up one position.
         let whole = missing == 0 || (empty && missing == 1);
-        Ok(if whole { Left::Behind } else { Left::Gap(gap(missing, GapReason::Removed)) })
+        Ok(if whole { Left::Behind } else { Left::Gap(gap(missing, reason)) })
     }
 
     /// Where the reader stands: a reader made with this position goes on here. It misses nothing and repeats no byte;

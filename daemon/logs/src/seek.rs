@@ -8,7 +8,7 @@
 //!
 //! A line belongs to the moment of its first byte: the rest of one that was begun before is left out.
 
-use std::{collections::HashSet, fs::File};
+use std::collections::HashSet;
 
 use units::RunId;
 
@@ -18,6 +18,7 @@ use crate::{
     folder::Folder,
     index::{Index, read_at},
     name::{Position, Stream},
+    open,
     place::{Place, Trim},
     reader::{Item, ReadError, Reader},
 };
@@ -36,7 +37,7 @@ pub(crate) fn moment(folder: &Folder, time: u64) -> Result<Position, ReadError> 
     for base in folder.bases()? {
         let path = folder.index(base);
         let failed = |source| ReadError { path: path.clone(), source };
-        let file = match File::open(&path) {
+        let file = match open::read(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(failed(error)),
@@ -163,7 +164,7 @@ fn begun_before(folder: &Folder, position: Position) -> Result<Vec<(RunId, Strea
 fn ends_with_newline(folder: &Folder, base: u64, to: u64) -> Result<bool, ReadError> {
     let path = folder.data(base);
     let failed = |source| ReadError { path: path.clone(), source };
-    let file = match File::open(&path) {
+    let file = match open::read(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(failed(error)),

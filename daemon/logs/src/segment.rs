@@ -1,18 +1,18 @@
 //! The segment that is being written.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io,
     os::{
         fd::OwnedFd,
-        unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+        unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     },
     path::PathBuf,
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{SpliceFFlags, splice},
+    fcntl::{OFlag, SpliceFFlags, splice},
 };
 
 use crate::{
@@ -21,7 +21,11 @@ use crate::{
     folder::Folder,
     index::{Index, Slot},
     name::Position,
+    open,
 };
+
+/// Names that are tried for a new segment where something foreign has the right one.
+const PLACES: usize = 16;
 
 /// Why a log could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,8 @@ pub(crate) struct Segment {
     entries: u64,
     /// Its index was damaged, and says so now.
     mended: bool,
+    /// Its index knows of bytes up to there that are gone.
+    known_end: Option<u64>,
 }
 
 impl Segment {
@@ -59,43 +65,106 @@ impl Segment {
         };
         // After a power cut the one that came after it may be gone, and its checksums be there: it is written on.
         fs::remove_file(folder.sum(base)).ok();
-        let data = options().open(folder.data(base)).map_err(failed(&folder.data(base)))?;
-        let length = data.metadata().map_err(failed(&folder.data(base)))?.len();
+        let path = folder.data(base);
+        let data = open::write(&path, OFlag::empty()).map_err(failed(&path))?;
+        let length = data.metadata().map_err(failed(&path))?.len();
         let path = folder.index(base);
         // Without its index a segment's bytes are nobody's, but the log goes on.
-        let index = options().create(true).open(&path).map_err(failed(&path))?;
+        let index = match open::write(&path, OFlag::O_CREAT) {
+            Err(error) if open::is_foreign(&error) => {
+                return Self::create(folder, base.saturating_add(length.max(1)));
+            }
+            opened => opened.map_err(failed(&path))?,
+        };
         let folder = folder.clone();
-        let mut segment = Self { folder, base, data, length, index, entries: 0, mended: false };
+        let (entries, mended, known_end) = (0, false, None);
+        let mut segment = Self { folder, base, data, length, index, entries, mended, known_end };
         segment.mend().map_err(failed(&path))?;
         Ok(segment)
     }
 
-    /// A new segment. The index comes first: there is no moment at which the segment exists and has an old index.
+    /// A new segment, at this position or, where something foreign lies in its place, a little later.
     pub(crate) fn create(folder: &Folder, base: u64) -> Result<Self, WriteError> {
+        let mut base = base;
+        for _ in 1..PLACES {
+            match Self::create_at(folder, base) {
+                Err(error) if open::is_foreign(&error.source) => base = base.saturating_add(1),
+                // Somebody has removed the folder.
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                    let mut make = DirBuilder::new();
+                    let made = make.recursive(true).mode(0o700).create(&folder.0);
+                    made.map_err(|source| WriteError { path: folder.0.clone(), source })?;
+                    return Self::create_at(folder, base);
+                }
+                created => return created,
+            }
+        }
+        Self::create_at(folder, base)
+    }
+
+    /// The index comes first: there is no moment at which the segment exists and has an old index.
+    fn create_at(folder: &Folder, base: u64) -> Result<Self, WriteError> {
         let path = folder.index(base);
-        let index = options().create(true).truncate(true).open(&path);
+        let index = open::write(&path, OFlag::O_CREAT | OFlag::O_TRUNC);
         let index = index.map_err(|source| WriteError { path, source })?;
         let path = folder.data(base);
-        let data = options().create_new(true).open(&path);
+        let data = open::write(&path, OFlag::O_CREAT | OFlag::O_EXCL);
         let data = data.map_err(|source| WriteError { path, source })?;
         let folder = folder.clone();
-        Ok(Self { folder, base, data, length: 0, index, entries: 0, mended: false })
+        Ok(Self {
+            folder,
+            base,
+            data,
+            length: 0,
+            index,
+            entries: 0,
+            mended: false,
+            known_end: None,
+        })
+    }
+
+    /// Whether its files are what was written to them, as far as that is seen at once: they have their names, and no byte
+    /// less than they had.
+    pub(crate) fn is_whole(&self) -> bool {
+        let of = |file: &File, least: u64| {
+            file.metadata().is_ok_and(|file| file.nlink() > 0 && file.len() >= least)
+        };
+        of(&self.data, self.length) && of(&self.index, self.entries.saturating_mul(ENTRY_U64))
+    }
+
+    /// Where its files are not what they were: what to say of it.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.data(self.base)
     }
 
     /// The segment after this one.
     pub(crate) fn next(&self) -> Result<Self, WriteError> {
         // One without a byte takes up one position, since no two segments can have one base.
-        Self::create(&self.folder, self.end().0.max(self.base.saturating_add(1)))
+        let end = self.end().0.max(self.known_end.unwrap_or(0));
+        Self::create(&self.folder, end.max(self.base.saturating_add(1)))
     }
 
     /// Cuts bad entries from the end of the index. A process that dies leaves none, so where there are some, whatever
-    /// lies beyond the last good entry is in doubt, and the index is made to say so.
+    /// lies beyond the last good entry is in doubt, and the index is made to say so. One that knows of more bytes than there
+    /// are is left as it is: what it knows is told by readers, and its positions are not given again.
     fn mend(&mut self) -> io::Result<()> {
         let mut index = Index::new(self.index.try_clone()?);
         let found = index.count()?;
         let mut last = None;
         let mut furthest = self.end();
         self.entries = found;
+        let end = self.end();
+        let mut known = found;
+        while let Some(number) = known.checked_sub(1) {
+            match index.slot(number)? {
+                Slot::Entry(entry) if entry.position > end => {
+                    self.known_end = Some(entry.position.0);
+                    return Ok(());
+                }
+                Slot::Entry(_) => break,
+                Slot::Bad | Slot::Absent => known = number,
+            }
+        }
         while let Some(number) = self.entries.checked_sub(1) {
             match index.slot(number)? {
                 Slot::Entry(entry) if entry.position <= self.end() => {
@@ -127,6 +196,11 @@ impl Segment {
     /// writer leaves no hole, so what reads as zeros there is no program's. Where that cannot be asked there is none.
     pub(crate) fn has_hole(&self) -> bool {
         !holes(&self.data, self.length).is_empty()
+    }
+
+    /// Whether bytes that it had are gone.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.known_end.is_some()
     }
 
     /// Whether a gap was written when it was opened.
@@ -206,10 +280,4 @@ impl Segment {
     fn advance(&mut self, count: usize) {
         self.length = self.length.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
     }
-}
-
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    options
 }

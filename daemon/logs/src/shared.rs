@@ -65,7 +65,9 @@ impl Shared {
     }
 
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        problems.extend(self.news.damages.problems());
+        problems
     }
 
     pub(crate) fn set_problems(&self, problems: Vec<Problem>) {
@@ -80,12 +82,16 @@ impl Shared {
         if let Some(known) = self.recent.find(run) {
             return self.locate_known(run, known).map(Some);
         }
+        // One log that cannot be read hides no run of another.
+        let mut failed = None;
         for log in folder::logs(&self.root)? {
-            if let Some(trace) = trace(&self.folder(&log), run)? {
-                return Ok(Some(on_disk(run, log, trace)));
+            match trace(&self.folder(&log), run) {
+                Ok(Some(trace)) => return Ok(Some(on_disk(run, log, trace))),
+                Ok(None) => {}
+                Err(why) => failed = failed.or(Some(why)),
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
     }
 
     fn locate_known(&self, run: RunId, known: Known) -> Result<Located, ReadError> {
@@ -114,15 +120,26 @@ impl Shared {
             return self.locate(run);
         }
         let mut newest: Option<(Started, LogName)> = None;
+        let mut failed = None;
         for log in folder::logs(&self.root)? {
-            let started = last_start(&self.folder(&log), |started| started.pid == pid)?;
+            let started = match last_start(&self.folder(&log), |started| started.pid == pid) {
+                Ok(started) => started,
+                Err(why) => {
+                    failed = failed.or(Some(why));
+                    continue;
+                }
+            };
             if let Some(started) = started
                 && newest.as_ref().is_none_or(|(other, _)| other.time < started.time)
             {
                 newest = Some((started, log));
             }
         }
-        newest.map_or(Ok(None), |(started, log)| self.locate_in(log, started.run))
+        match (newest, failed) {
+            (Some((started, log)), _) => self.locate_in(log, started.run),
+            (None, Some(why)) => Err(why),
+            (None, None) => Ok(None),
+        }
     }
 
     pub(crate) fn locate_newest(&self, log: &LogName) -> Result<Option<Located>, ReadError> {

@@ -9,9 +9,11 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use tokio::sync::watch;
 use units::RunId;
 
 use crate::{
+    damage::Damage,
     entry::End,
     folder::{self, Folder},
     log::Sizes,
@@ -19,6 +21,7 @@ use crate::{
     name::{LogName, Position, Stream},
     overflow::Overflows,
     place::Place,
+    power,
     queue::{AppendedLine, Attach, AttachError, Bounds, NotAttached, Queue},
     reader::{Filter, ReadError, Reader},
     retention::Retention,
@@ -188,10 +191,17 @@ impl LogStore {
             let path = root.to_owned();
             OpenError::Folder { path, source }
         })?;
+        // Below this no link is followed.
+        let root = &root.canonicalize().map_err(|source| {
+            let path = root.to_owned();
+            OpenError::Folder { path, source }
+        })?;
         let null = File::options().write(true).open("/dev/null").map_err(OpenError::Null)?;
         let queue = Queue::new(Bounds { runs, lines, line_bytes })
             .map_err(|errno| OpenError::Wait(errno.into()))?;
+        let cut = power::cut_ends(root, retention.sync_interval);
         let upkeep = Upkeep::new(retention, Sizes { segment_bytes, segment_entries, copy });
+        cut.iter().for_each(|log| upkeep.gap(log));
         let shared = Shared::new(root.to_owned(), queue, options.remembered, upkeep);
         let shared = Arc::new(shared);
         let caretaker = Caretaker::new(Arc::clone(&shared));
@@ -305,6 +315,12 @@ impl LogStore {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         self.shared().problems()
+    }
+
+    /// What was found to be damaged, and the news of more.
+    #[must_use]
+    pub fn damages(&self) -> watch::Receiver<Vec<Damage>> {
+        self.shared().news.damages.subscribe()
     }
 
     /// How many gaps were told in a log since the store was opened.

@@ -19,12 +19,13 @@
 //! Invariant: sums that are not right in every bit are no sums.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs,
+    io::{self, Read, Write},
 };
 
-use crate::{disk::holes, entry::ENTRY_U64, folder::Folder, index::read_at};
+use nix::fcntl::OFlag;
+
+use crate::{disk::holes, entry::ENTRY_U64, folder::Folder, index::read_at, open};
 
 const MAGIC: [u8; 8] = *b"auraesum";
 const VERSION: u32 = 1;
@@ -50,9 +51,9 @@ impl Sum {
         base: u64,
         stop: impl Fn() -> bool,
     ) -> io::Result<Option<Self>> {
-        let data = File::open(folder.data(base))?;
+        let data = open::read(&folder.data(base))?;
         let length = data.metadata()?.len();
-        let index = fs::metadata(folder.index(base)).map_or(0, |index| index.len());
+        let index = fs::symlink_metadata(folder.index(base)).map_or(0, |index| index.len());
         let mut blocks = Vec::new();
         let mut buffer = vec![0; 4 * BLOCK];
         let mut at = 0_u64;
@@ -77,7 +78,9 @@ impl Sum {
 
     /// The sums that are there of a segment, if they are right.
     pub(crate) fn read(folder: &Folder, base: u64) -> Option<Self> {
-        Self::decode(&fs::read(folder.sum(base)).ok()?).filter(|sum| sum.base == base)
+        let mut bytes = Vec::new();
+        open::read(&folder.sum(base)).ok()?.read_to_end(&mut bytes).ok()?;
+        Self::decode(&bytes).filter(|sum| sum.base == base)
     }
 
     /// Writes them: all or nothing, as far as a process that dies goes. After a power cut they may be missing or bad,
@@ -85,9 +88,8 @@ impl Sum {
     pub(crate) fn write(&self, folder: &Folder) -> io::Result<()> {
         let path = folder.sum(self.base);
         let half = path.with_extension("sum.new");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let written = options.open(&half).and_then(|mut file| file.write_all(&self.encode()));
+        let opened = open::write(&half, OFlag::O_CREAT | OFlag::O_TRUNC);
+        let written = opened.and_then(|mut file| file.write_all(&self.encode()));
         let written = written.and_then(|()| fs::rename(&half, &path));
         if written.is_err() {
             fs::remove_file(&half).ok();

@@ -19,6 +19,7 @@ use crate::{
     folder::Folder,
     index::read_at,
     name::{Position, Stream},
+    open,
     place::{Place, Trim},
     reader::ReadError,
 };
@@ -188,7 +189,7 @@ impl Tail<'_> {
         let failed = |source| ReadError { path: path.clone(), source };
         let file = match self.data.take() {
             Some((open, file)) if open == base => file,
-            Some(_) | None => match File::open(&path) {
+            Some(_) | None => match open::read(&path) {
                 Ok(file) => file,
                 // Removed meanwhile: nothing of it is among the last lines any more.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,7 +1,5 @@
 //! Looking for runs in the indexes on disk: the newest segments first.
 
-use std::fs::File;
-
 use units::RunId;
 
 use crate::{
@@ -9,6 +7,7 @@ use crate::{
     folder::Folder,
     index::{Index, Slot},
     name::{Position, Stream},
+    open,
     overflow::Source,
     reader::ReadError,
 };
@@ -122,7 +121,7 @@ fn walk(folder: &Folder, base: u64, mut visit: impl FnMut(&Entry, u64)) -> Resul
     let end = base.saturating_add(folder.length(base)?);
     let path = folder.index(base);
     let failed = |source| ReadError { path: path.clone(), source };
-    let file = match File::open(&path) {
+    let file = match open::read(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use crate::{
+    damage::Damages,
     folder::Folder,
     log::Sizes,
     name::LogName,
@@ -25,14 +26,21 @@ pub(crate) struct WriteEnd {
     /// Something was written since the log was synced last, and that was told.
     unsynced: Arc<AtomicBool>,
     upkeep: Arc<Upkeep>,
+    damages: Arc<Damages>,
 }
 
 impl WriteEnd {
     /// Touches no file yet.
-    pub(crate) fn new(name: LogName, folder: Folder, upkeep: Arc<Upkeep>) -> Self {
+    pub(crate) fn new(
+        name: LogName,
+        folder: Folder,
+        upkeep: Arc<Upkeep>,
+        damages: Arc<Damages>,
+    ) -> Self {
         let logs = upkeep.logs();
         let sizes = upkeep.sizes(&name);
-        Self { name, folder, segment: None, sizes, logs, unsynced: Arc::default(), upkeep }
+        let (segment, unsynced) = (None, Arc::default());
+        Self { name, folder, segment, sizes, logs, unsynced, upkeep, damages }
     }
 
     /// The segment, if it was opened.
@@ -62,11 +70,20 @@ impl WriteEnd {
             None => {
                 let segment = Segment::open(&self.folder)?;
                 self.upkeep.begun(&self.name, None, segment.base());
+                if segment.was_mended() || segment.has_lost() || segment.has_hole() {
+                    let path = segment.path();
+                    let text = format!(
+                        "{}, or its index, is not what was written, as after a power cut: readers are told of a gap, and the \
+                         log goes on",
+                        path.display()
+                    );
+                    self.damages.note(&self.name, text, false);
+                }
                 if segment.was_mended() {
                     self.has_gap();
                 }
                 // What is missing in it would be taken for a program's zeros: it is closed and looked through.
-                if segment.has_hole() {
+                if segment.has_hole() || segment.has_lost() {
                     self.has_gap();
                     self.next(segment)?
                 } else {
@@ -91,6 +108,22 @@ impl WriteEnd {
                 Err(error)
             }
         }
+    }
+
+    /// Begins the next segment where somebody has removed this one, or cut it short: what is written to it is lost, or stands
+    /// behind a hole.
+    pub(crate) fn replace_lost(&mut self) -> Result<(), WriteError> {
+        let Some(old) = self.segment.take_if(|segment| !segment.is_whole()) else { return Ok(()) };
+        let text = format!(
+            "{}, or its index, was removed or cut short, and not by auraed: readers are told of a gap, and the log goes on \
+             in a new file",
+            old.path().display()
+        );
+        self.damages.note(&self.name, text, true);
+        self.has_gap();
+        let next = self.next(old)?;
+        self.segment = Some(next);
+        Ok(())
     }
 
     /// Closes the segment and begins the next one, if anything is in it.

@@ -128,6 +128,7 @@ impl Writer {
                 Command::Closed { run, time } => self.outputs_closed(run, time),
                 Command::Finish { run, end, told } => self.finish(run, end, told),
                 Command::Close { log } => self.log(&log).close_segment(),
+                Command::Check { log } => self.log(&log).check(),
                 Command::Discard { log } => self.discard(&log),
             }
         }
@@ -151,7 +152,9 @@ impl Writer {
         let log = self.logs.entry(name.clone()).or_insert_with(|| {
             let folder = Folder::new(&self.shared.root, name);
             let published = self.shared.news.of(name);
-            let write_end = WriteEnd::new(name.clone(), folder, Arc::clone(&self.shared.upkeep));
+            let (upkeep, damages) = (&self.shared.upkeep, &published.damages);
+            let (upkeep, damages) = (Arc::clone(upkeep), Arc::clone(damages));
+            let write_end = WriteEnd::new(name.clone(), folder, upkeep, damages);
             Box::new(Log::new(write_end, published, Arc::clone(&self.noteworthy)))
         });
         log.used = self.uses;
@@ -165,7 +168,9 @@ impl Writer {
             && let Some((name, _)) = idle.min_by_key(|(_, log)| log.used)
         {
             let name = name.clone();
-            self.logs.remove(&name);
+            if let Some(log) = self.logs.remove(&name) {
+                self.shared.news.ended(&name, log.written().0);
+            }
         }
     }
 
@@ -174,8 +179,14 @@ impl Writer {
     fn discard(&mut self, name: &LogName) {
         let log = self.logs.get(name);
         if !log.is_some_and(|log| log.runs > 0 || log.trouble().is_some()) {
+            // Before nobody has it any more who knows.
+            let end = self.shared.news.end(name);
             self.logs.remove(name);
-            Folder::new(&self.shared.root, name).discard();
+            if Folder::new(&self.shared.root, name).discard(end) {
+                self.shared.news.forget(name);
+            } else {
+                self.shared.news.ended(name, end);
+            }
         }
     }
 

@@ -1,14 +1,16 @@
 //! Doors for the clients of other systems: each off unless its table is there.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use nix::unistd::geteuid;
+use nix::{sys::socket::UnixAddr, unistd::geteuid};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use units::{is_signal, signal_number};
 
 /// What a process gets where nobody says otherwise, as in drunc: SIGQUIT, and half a second later SIGKILL.
 const USUAL_SIGNALS: [&str; 2] = ["QUIT", "KILL"];
 const USUAL_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often it is looked whether programs that listen answer, where nobody says.
+const USUAL_PING: Duration = Duration::from_secs(10);
 /// Signals of one kill.
 const MOST_SIGNALS: usize = 8;
 /// The signal that nothing survives.
@@ -32,11 +34,40 @@ pub(crate) struct DruncDoor {
     pub(crate) users: BTreeMap<String, u32>,
 }
 
+/// The door for dRPC's clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DrpcDoor {
+    /// Its socket.
+    pub(crate) socket: PathBuf,
+    /// Whom it serves.
+    pub(crate) uids: Vec<u32>,
+    /// How often it is looked whether programs that listen answer.
+    pub(crate) ping: Duration,
+}
+
 /// All doors, as the file has them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Doors {
     pub(super) drunc: Option<Drunc>,
+    pub(super) drpc: Option<Drpc>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drpc {
+    #[serde(deserialize_with = "socket")]
+    socket: PathBuf,
+    uids: Option<Vec<u32>>,
+    #[serde(default, deserialize_with = "ping")]
+    ping_interval: Option<Duration>,
+}
+
+impl From<Drpc> for DrpcDoor {
+    fn from(file: Drpc) -> Self {
+        let uids = file.uids.unwrap_or_else(|| vec![0, geteuid().as_raw()]);
+        Self { socket: file.socket, uids, ping: file.ping_interval.unwrap_or(USUAL_PING) }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,6 +98,31 @@ impl From<Drunc> for DruncDoor {
             users: file.users,
         }
     }
+}
+
+/// A place for a socket.
+fn socket<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    if !path.is_absolute() {
+        return Err(D::Error::custom(format!(
+            "{path:?} is no absolute path; write one such as \"/run/aurae/drpc.sock\""
+        )));
+    }
+    let long = |why| {
+        D::Error::custom(format!("{path:?} cannot be a socket's: {why}; 107 bytes are allowed"))
+    };
+    UnixAddr::new(&path).map_err(long)?;
+    Ok(path)
+}
+
+/// A pause between two looks, long enough not to be all that a program does.
+fn ping<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let span = super::file::duration(from)?;
+    let day = Duration::from_secs(24 * 3600);
+    if span.is_some_and(|span| !(Duration::from_millis(100)..=day).contains(&span)) {
+        return Err(D::Error::custom("write a time from 100ms to a day, such as \"10s\""));
+    }
+    Ok(span)
 }
 
 /// An address that only this machine reaches: the protocol has no security, and of others the kernel knows no user.

@@ -288,6 +288,7 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         metrics: file.metrics.listen,
         export: file.opentelemetry.export(),
         drunc: file.doors.drunc.map(Into::into),
+        drpc: file.doors.drpc.map(Into::into),
         spawn_method: file.spawn.method,
         tracking: file.cgroup.mode,
         logs: file.logs,
@@ -443,6 +444,8 @@ mod tests {
             ("[metrics]\nlisten = '9464'\n", "line 2", "127.0.0.1:9464"),
             ("[doors.drunc]\nlisten = '0.0.0.0:10054'\n", "line 2", "127.0.0.1:10054"),
             ("[doors.drunc]\nuids = []\n", "line 1", "listen"),
+            ("[doors.drpc]\nuids = []\n", "line 1", "socket"),
+            ("[doors.drpc]\nsocket = 'drpc.sock'\n", "line 2", "absolute"),
             ("[doors.drunc]\nlisten = '[::1]:1'\nkill_signals = ['QUIT']\n", "line 3", "KILL"),
             ("[api]\nconnections = -1\n", "line 2", "integer"),
             ("\n[spawn]\nmethod = 'fork'\n", "line 3", "clone3"),
@@ -459,7 +462,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|api|metrics|opentelemetry|doors|doors.drunc|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
+        fn no_file_hurts(text in "\\PC*|(\\[(system|daemon|api|metrics|opentelemetry|doors|doors.drunc|doors.drpc|spawn|cgroup|logs)\\]\n([a-z_]{1,8} = .{0,12}\n){0,4}){0,3}") {
             drop(parse(Path::new("x"), &text));
         }
     }

@@ -11,14 +11,18 @@ use units::Name;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Logs {
     /// Of all logs but the audit log together.
+    #[serde(deserialize_with = "room")]
     max_total: Option<Size>,
     /// Of the filesystem, for others.
     keep_free: Option<Size>,
     /// Of each log.
+    #[serde(deserialize_with = "room")]
     max_size: Option<Size>,
     /// Of each log.
+    #[serde(deserialize_with = "age")]
     max_age: Option<Age>,
     /// How much later what was written is on the disk at the latest.
+    #[serde(deserialize_with = "interval")]
     sync_interval: Option<Age>,
     daemon: Own,
     audit: Own,
@@ -46,8 +50,52 @@ impl<'de> Deserialize<'de> for UnitName {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Own {
+    #[serde(deserialize_with = "room")]
     max_size: Option<Size>,
+    #[serde(deserialize_with = "age")]
     max_age: Option<Age>,
+}
+
+/// The least that a log can be bounded to: a segment is not closed before it has so much.
+const LEAST_ROOM: u64 = 64 << 10;
+/// Milliseconds of a second, of a day, and of a hundred years.
+const SECOND: u64 = 1000;
+const DAY: u64 = 86_400 * SECOND;
+const CENTURY: u64 = 36_525 * DAY;
+const NEVER: u64 = u64::MAX;
+
+/// What a log, or all, may take. Less than a segment would be nothing.
+fn room<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
+    match Option::<Size>::deserialize(from)? {
+        Some(Size(bytes)) if bytes < LEAST_ROOM => Err(D::Error::custom(format!(
+            "{bytes} bytes are too few to keep a log in: write \"64KiB\" at least, such as \"1GiB\", or \"none\" for no bound"
+        ))),
+        size => Ok(size),
+    }
+}
+
+/// How long something is kept.
+fn age<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Age>, D::Error> {
+    match Option::<Age>::deserialize(from)? {
+        Some(Age(span)) if span != NEVER && !(SECOND..=CENTURY).contains(&span) => {
+            Err(D::Error::custom(
+                "it is shorter than a second or longer than a hundred years: write how long logs are kept, such as \
+                 \"30days\", or \"none\" for ever",
+            ))
+        }
+        age => Ok(age),
+    }
+}
+
+/// How often the disk is told.
+fn interval<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Age>, D::Error> {
+    match Option::<Age>::deserialize(from)? {
+        Some(Age(span)) if !(1..=DAY).contains(&span) => Err(D::Error::custom(
+            "it is nothing or longer than a day: write how much later what was written is on the disk at the latest, from \
+             \"1ms\" to \"1day\", such as \"5min\"",
+        )),
+        interval => Ok(interval),
+    }
 }
 
 /// Bytes, such as "64MiB"; "none" is no bound.
@@ -94,10 +142,9 @@ impl<'de> Deserialize<'de> for Age {
                     D::Error::custom(format!("{words:?} {what}: {why}"))
                 };
                 let span = humantime::parse_duration(&words).map_err(|why| wrong(&why))?;
-                if span.is_zero() {
-                    return Err(wrong(&"nothing would be kept"));
-                }
-                Ok(Self(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1)))
+                // A part of a millisecond is one; nothing stays nothing, and is refused by whom it means.
+                let rounded = u64::from(!span.is_zero());
+                Ok(Self(u64::try_from(span.as_millis()).unwrap_or(CENTURY).max(rounded)))
             }
             Err(_) => Err(D::Error::custom("a duration is written as \"30days\", or \"none\"")),
         }
@@ -177,7 +224,7 @@ mod tests {
     #[test]
     fn everything_can_be_said_and_handed_on() {
         let text = "max_total = '1GiB'\nkeep_free = 'none'\nmax_size = '64 M'\nmax_age = '30days'\n\
-                    sync_interval = '1s'\n[audit]\nmax_age = 'none'\n[units.web]\nmax_size = 4096\n";
+                    sync_interval = '1s'\n[audit]\nmax_age = 'none'\n[units.web]\nmax_size = 65536\n";
         let logs = parse(text).unwrap();
         let handed_on = serde_json::to_string(&logs).unwrap();
         assert_eq!(serde_json::from_str::<Logs>(&handed_on).unwrap(), logs);
@@ -185,7 +232,7 @@ mod tests {
         assert_eq!((retention.total, retention.keep_free), (Some(1 << 30), None));
         let web = retention.bounds(&LogName::Unit("web".parse().unwrap()));
         let month = Duration::from_secs(30 * 86400);
-        assert_eq!(web, Bounds { bytes: Some(4096), age: Some(month) });
+        assert_eq!(web, Bounds { bytes: Some(1 << 16), age: Some(month) });
         assert_eq!(retention.bounds(&LogName::Daemon).bytes, Some(64 << 20));
         assert!(retention.bounds(&LogName::Audit).age.unwrap() > month * 1000);
         assert_eq!(retention.sync_interval, Duration::from_secs(1));
@@ -207,12 +254,28 @@ mod tests {
             ("max_total = -1", "64MiB"),
             ("max_size = '99999999999T'", "64MiB"),
             ("max_age = 'soon'", "30days"),
-            ("max_age = '0s'", "nothing"),
+            ("max_age = '0s'", "30days"),
+            ("max_age = 0", "30days"),
+            ("max_age = '200000y'", "a hundred years"),
+            ("[audit]\nmax_age = '10ms'", "30days"),
+            ("sync_interval = 0", "\"5min\""),
+            ("sync_interval = '0s'", "\"5min\""),
+            ("sync_interval = '2days'", "\"1day\""),
+            ("sync_interval = 'none'", "\"1day\""),
+            ("max_total = 0", "\"64KiB\" at least"),
+            ("max_total = '0'", "\"64KiB\" at least"),
+            ("max_size = '1KiB'", "1024 bytes are too few"),
+            ("[daemon]\nmax_size = 0", "\"64KiB\" at least"),
             ("[units.'a/b']\nmax_size = 1", "'/'"),
             ("[web]\nmax_size = 1", "unknown field"),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.contains(word), "{text}: {said}");
+            let line = format!("at line {}", text.lines().count());
+            assert!(
+                said.contains(&line) || word == "unknown field" || text.starts_with("[units.'"),
+                "{text}: {said}"
+            );
         }
     }
 

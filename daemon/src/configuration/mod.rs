@@ -23,7 +23,7 @@ use std::{
 use keeper::channel::Channel;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use doors::DruncDoor;
+pub(crate) use doors::{DrpcDoor, DruncDoor};
 pub(crate) use export::Export;
 pub(crate) use file::{SpawnMethod, TrackingMode};
 pub(crate) use logs::Logs;
@@ -71,6 +71,9 @@ pub(crate) struct Configuration {
     /// The door for drunc's clients, where there is one. Younger than the format, as above.
     #[serde(default)]
     pub(crate) drunc: Option<DruncDoor>,
+    /// The door for dRPC's clients, where there is one. Younger than the format, as above.
+    #[serde(default)]
+    pub(crate) drpc: Option<DrpcDoor>,
     /// How processes are made; `None` is the best way that works.
     pub(crate) spawn_method: Option<SpawnMethod>,
     /// How runs are tracked.

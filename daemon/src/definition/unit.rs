@@ -85,6 +85,7 @@ pub(crate) fn unit_of_door(mut executable: Executable, usual: Usual) -> Result<U
         readiness: match WireReadiness::try_from(executable.readiness) {
             Ok(WireReadiness::Executed) => Readiness::Executed,
             Ok(WireReadiness::Notify) => Readiness::Notify,
+            Ok(WireReadiness::Drpc) => Readiness::Drpc,
             Err(_) => return Err(unknown("readiness", executable.readiness)),
         },
         definition: definition.into(),

@@ -2,9 +2,14 @@
 //! and does nothing else.
 
 mod bulk;
+pub(crate) mod drpc;
 pub(crate) mod drunc;
 pub(crate) mod grpc;
+mod last_lines;
 pub(crate) mod metrics;
+pub(crate) mod registered;
+mod telling;
+mod until;
 
 use std::{
     sync::{
@@ -31,6 +36,7 @@ use crate::{
     configuration::Configuration,
     definition::Usual,
     environment::Environment,
+    held_sockets::HeldSockets,
     keeper_life::KeeperLife,
     power::PowerPlan,
     scheduling::Schedule,
@@ -40,6 +46,9 @@ use crate::{
 
 /// A wake-up that is this late tells that we were held up ourselves.
 const HELD_UP: Duration = Duration::from_secs(1);
+
+/// The most of a name that is told, in characters, where nobody has looked at it yet.
+const LONGEST_NAME: usize = 255;
 
 /// What a door gets of the daemon.
 #[derive(Clone)]
@@ -76,6 +85,10 @@ pub(crate) struct Core {
     pub(crate) metrics: Option<Arc<metrics::Metrics>>,
     /// The door for drunc's clients, where there is one.
     pub(crate) drunc: Option<Arc<drunc::Drunc>>,
+    /// The door for dRPC's clients, where there is one.
+    pub(crate) drpc: Option<Arc<drpc::Drpc>>,
+    /// The sockets that outlive a daemon.
+    pub(crate) sockets: Arc<HeldSockets>,
 }
 
 /// What Status says and does not change.
@@ -229,6 +242,19 @@ impl Core {
         Ok(Some(found))
     }
 
+    /// What a door refuses itself, before anybody else hears of it, is in the audit log all the same.
+    pub(crate) fn tell_refused(
+        &self,
+        (action, name): (&'static str, &str),
+        by: &Origin,
+        why: &str,
+    ) {
+        let name: String = name.chars().take(LONGEST_NAME).collect();
+        let attempt =
+            if name.is_empty() { Attempt::all(action) } else { Attempt::of(action, &name) };
+        self.audit.begin(attempt, by).tell::<(), _>(Err(&why));
+    }
+
     /// What is wrong, each in a sentence.
     pub(crate) fn problems(&self) -> Vec<String> {
         let keeper = self.keeper.problem().into_iter();
@@ -242,10 +268,12 @@ impl Core {
             logs.map(|problem| format!("log {}: {}", problem.log.folder().display(), problem.text));
         let metrics = self.metrics.iter().flat_map(|metrics| metrics.problems());
         let drunc = self.drunc.as_ref().and_then(|drunc| drunc.problem());
+        let drpc = self.drpc.iter().flat_map(|drpc| drpc.problems());
+        let doors = metrics.chain(drunc).chain(drpc);
         let schedule = self.schedule.problems();
         let first = self.identity.problems.iter().cloned();
         let own = first.chain(keeper).chain(ledger).chain(logs).chain(schedule);
-        own.chain(metrics).chain(drunc).collect()
+        own.chain(doors).collect()
     }
 
     /// How many runs are alive, and how many were made.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use units::{
     Account, Cause, ExitRecord, Origin, ProcessExit, ProcessUsage, RunId, StartFailure,
-    kept::{Identity, KeptBelonging, KeptEnd, KeptRun},
+    kept::{Identity, KeptBelonging, KeptEnd, KeptRun, Listener},
 };
 
 use super::{
@@ -188,6 +188,16 @@ pub(super) fn to_ended(end: wire::Ended, of_unit: bool) -> Option<KeptEnd> {
     Some(KeptEnd { identity, record, of_unit })
 }
 
+fn from_listener(listener: &Listener) -> wire::Listener {
+    let Listener { socket, rank, chunked } = listener;
+    wire::Listener { socket: socket.clone(), rank: *rank, chunked: *chunked }
+}
+
+fn to_listener(listener: wire::Listener) -> Listener {
+    let wire::Listener { socket, rank, chunked } = listener;
+    Listener { socket, rank, chunked }
+}
+
 pub(super) fn from_run(run: &KeptRun) -> wire::Run {
     wire::Run {
         identity: Some(from_identity(&run.identity)),
@@ -205,6 +215,7 @@ pub(super) fn from_run(run: &KeptRun) -> wire::Run {
         leftovers: from_leftovers(run.leftovers),
         timer: run.timer.map(nanoseconds),
         unclaimed: run.unclaimed,
+        listener: run.listener.as_ref().map(from_listener),
         role: run.unit.map(|unit| from_role(unit.role)),
         restarts: run.unit.map_or(0, |unit| unit.restarts),
         entirely: run.unit.is_some_and(|unit| unit.entirely),
@@ -230,6 +241,7 @@ pub(super) fn to_run(run: wire::Run) -> Option<KeptRun> {
         leftovers: to_leftovers(run.leftovers)?,
         timer: run.timer.map(Duration::from_nanos),
         unclaimed: run.unclaimed,
+        listener: run.listener.map(to_listener),
         unit: role.map(|role| KeptBelonging { role, restarts, entirely }),
     })
 }

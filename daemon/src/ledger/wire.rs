@@ -190,6 +190,18 @@ pub(super) struct Run {
     pub(super) restarts: u32,
     #[prost(bool, tag = "18")]
     pub(super) entirely: bool,
+    #[prost(message, optional, tag = "19")]
+    pub(super) listener: Option<Listener>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct Listener {
+    #[prost(string, tag = "1")]
+    pub(super) socket: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) rank: u32,
+    #[prost(bool, tag = "3")]
+    pub(super) chunked: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

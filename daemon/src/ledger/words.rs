@@ -98,6 +98,7 @@ pub(super) fn from_end(end: End) -> Word {
         End::Unwanted => plain(1),
         End::Pending(signal) => Word { word: 2, number: signal.into() },
         End::Asked(signal) => Word { word: 3, number: signal.into() },
+        End::Preparing(signal) => Word { word: 5, number: signal.into() },
         End::Killed(pause) => {
             Word { word: 4, number: i64::try_from(pause.as_nanos()).unwrap_or(i64::MAX) }
         }
@@ -110,6 +111,7 @@ pub(super) fn to_end(word: Word) -> Option<End> {
         1 => End::Unwanted,
         2 => End::Pending(signal()?),
         3 => End::Asked(signal()?),
+        5 => End::Preparing(signal()?),
         4 => End::Killed(Duration::from_nanos(u64::try_from(word.number).ok()?)),
         _ => return None,
     })

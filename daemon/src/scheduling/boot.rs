@@ -21,7 +21,10 @@ use schedule::Entry;
 use tokio::{sync::Semaphore, task::JoinSet};
 use units::{Answer, Name, Order, Origin, RunId};
 
-use crate::{definition, doors::Core, keeper_instance::KeeperInstance};
+use crate::{
+    doors::{Core, registered},
+    keeper_instance::KeeperInstance,
+};
 
 /// Starts that are under way at a time; the supervisor's queue takes more, and clients want their turn.
 const AT_ONCE: usize = 64;
@@ -133,9 +136,9 @@ async fn start(
     }
     let spec = Executable::decode(entry.definition.as_slice())
         .map_err(|why| why.to_string())
-        .and_then(|it| definition::unit(it, core.usual).map_err(|why| why.to_string()));
+        .and_then(|it| registered::checked(&core, it).map_err(|why| why.to_string()));
     let spec = match spec {
-        Ok(spec) => Arc::new(spec),
+        Ok(spec) => spec,
         Err(why) => {
             tracing::error!(%name, why, "boot: it is enabled and cannot be started");
             return;

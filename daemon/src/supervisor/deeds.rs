@@ -6,10 +6,12 @@ use logs::Finished;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use units::{Account, Action, Cause, Change, Event, ExitRecord, Origin, RunId, UnitState, Whom};
 
-use super::{Held, Supervisor, Tracking, Watched};
+use super::{Held, LOOK, Supervisor, Tracking, Watched};
 use crate::{
     cgroups::RunCgroup,
-    processes::{Main, Wanted},
+    clock,
+    listeners::Wanted,
+    processes::{self, Main},
     spawning::{Job, UnitCommand, Work},
 };
 
@@ -28,6 +30,16 @@ pub(super) fn perform(supervisor: &mut Supervisor, action: Action) {
             let command = UnitCommand { run, spec, role, told };
             spawn(supervisor, Work::Command(Box::new(command)), origin);
         }
+        Action::Probe { run, listener } => {
+            if let Some(listeners) = &supervisor.listeners {
+                listeners.want(run, Wanted::Probe(listener));
+            }
+        }
+        Action::Prepare { run, listener } => match &supervisor.listeners {
+            Some(listeners) => listeners.want(run, Wanted::Prepare(listener)),
+            // Nobody speaks to programs any more.
+            None => supervisor.step(Event::Prepared { run }),
+        },
         Action::Signal { run, signal } => self::signal(supervisor, run, (signal, true)),
         Action::SignalMain { run, signal } => signal_main(supervisor, run, (signal, true)),
         Action::Deliver { run, signal, whom: Whom::All } => {
@@ -193,8 +205,8 @@ pub(super) fn is_empty(supervisor: &Supervisor, run: RunId) -> bool {
 }
 
 /// The run, as it is found without a cgroup.
-fn wanted(supervisor: &Supervisor, run: RunId) -> Wanted<'_> {
-    Wanted { run, main: supervisor.held.get(&run).and_then(|held| held.main.as_ref()) }
+fn wanted(supervisor: &Supervisor, run: RunId) -> processes::Wanted<'_> {
+    processes::Wanted { run, main: supervisor.held.get(&run).and_then(|held| held.main.as_ref()) }
 }
 
 fn await_empty(supervisor: &mut Supervisor, run: RunId) {
@@ -247,6 +259,23 @@ pub(super) fn look_for_empty(supervisor: &mut Supervisor) {
             unwatch(supervisor, run);
             supervisor.step(Event::Emptied { run });
         }
+    }
+}
+
+impl Supervisor {
+    /// Looks, but not all the time, which of the runs are empty that nothing tells of.
+    pub(super) fn look_again(&mut self) {
+        let now = clock::now().monotonic;
+        if self.has_to_look() && now.saturating_sub(self.last_look) >= LOOK {
+            self.last_look = now;
+            look_for_empty(self);
+            self.look_at_unreaped();
+        }
+    }
+
+    /// Whether something has to be looked for that nothing tells.
+    pub(super) fn has_to_look(&self) -> bool {
+        !self.looked_for.is_empty() || !self.estate.unreaped.is_empty()
     }
 }
 

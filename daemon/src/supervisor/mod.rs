@@ -32,6 +32,7 @@ use units::{
     Account, Action, Answer, Command, Core, Event, Limits, Order, Origin, RunId, StopHow, Target,
     Ticket, kept::Kept,
 };
+use uuid::Uuid;
 
 pub(crate) use adoption::{Adopted, Found};
 pub(crate) use inbox::{Busy, Caller, Inbox, Message, Receiver};
@@ -44,6 +45,7 @@ use crate::{
     clock,
     handover::process_exit,
     ledger::Ledger,
+    listeners::Listeners,
     news::{Herald, News},
     notify::{self, NotifySocket},
     processes::{Descendants, Main},
@@ -135,6 +137,8 @@ pub(crate) struct Supervisor {
     /// Told once when everything has ended.
     all_ended: Arc<tokio::sync::Notify>,
     herald: Herald,
+    /// Where it is left what programs that listen are to be told; none where nobody tells them.
+    listeners: Option<Arc<Listeners>>,
     /// Another daemon is about to take over.
     leaving: bool,
     /// How many of the keeper's messages have been dealt with, and how many of these it knows of.
@@ -170,10 +174,9 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) jobs: Jobs,
     pub(crate) changes: Arc<Changes>,
-    /// What run ids and chance are drawn from: 16 random bytes.
-    pub(crate) seed: [u8; 16],
     pub(crate) all_ended: Arc<tokio::sync::Notify>,
     pub(crate) herald: Herald,
+    pub(crate) listeners: Option<Arc<Listeners>>,
 }
 
 /// Both ends of a new inbox, whose orders may lie for so long.
@@ -190,7 +193,7 @@ impl Supervisor {
         epoll.add(&parts.notify, EpollEvent::new(EpollFlags::EPOLLIN, NOTIFY))?;
         epoll.add(&parts.estate.signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         Ok(Self {
-            core: Core::resume(parts.limits, parts.kept).with_seed(parts.seed),
+            core: Core::resume(parts.limits, parts.kept).with_seed(Uuid::new_v4().into_bytes()),
             ledger: parts.ledger,
             unmade: HashSet::new(),
             forgotten: Vec::new(),
@@ -212,6 +215,7 @@ impl Supervisor {
             changes: parts.changes,
             all_ended: parts.all_ended,
             herald: parts.herald,
+            listeners: parts.listeners,
             leaving: false,
             heard: 0,
             heard_told: 0,
@@ -269,21 +273,6 @@ impl Supervisor {
             self.keep_again(now);
             self.look_again();
         }
-    }
-
-    /// Looks, but not all the time, which of the runs are empty that nothing tells of.
-    fn look_again(&mut self) {
-        let now = clock::now().monotonic;
-        if self.has_to_look() && now.saturating_sub(self.last_look) >= LOOK {
-            self.last_look = now;
-            deeds::look_for_empty(self);
-            self.look_at_unreaped();
-        }
-    }
-
-    /// Whether something has to be looked for that nothing tells.
-    fn has_to_look(&self) -> bool {
-        !self.looked_for.is_empty() || !self.estate.unreaped.is_empty()
     }
 
     fn timeout(&self) -> EpollTimeout {

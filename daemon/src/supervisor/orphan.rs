@@ -26,6 +26,7 @@ use crate::{
     bequest::{Heirs, LeftRun},
     clock,
     handover::told_exit,
+    held_sockets::HeldSockets,
     keeper_life::KeeperLife,
     news::News,
     notify,
@@ -41,6 +42,8 @@ pub(crate) struct Estate {
     pub(crate) heirs: Heirs,
     /// The API's, to be handed on.
     pub(crate) listener: UnixListener,
+    /// Those of other doors, to be handed on too.
+    pub(crate) sockets: Arc<HeldSockets>,
     /// The keeper's process.
     pub(crate) keeper: i32,
     /// Who else wants to know.
@@ -184,9 +187,11 @@ impl Supervisor {
         // What spawner threads have said by now is known to the ledger, and to the heir.
         self.take_inbox();
         let runs = self.held.iter().map(|(run, held)| self.left(*run, held));
-        let listeners =
-            [(API, self.estate.listener.as_fd()), (notify::SOCKET, self.notify.as_fd())];
-        match heir.give(self.estate.keeper, listeners, runs) {
+        let doors = self.estate.sockets.copies();
+        let mut listeners =
+            vec![(API, self.estate.listener.as_fd()), (notify::SOCKET, self.notify.as_fd())];
+        listeners.extend(doors.iter().map(|(door, socket)| (door.as_str(), socket.as_fd())));
+        match heir.give(self.estate.keeper, &listeners, runs) {
             Ok(()) => {
                 let runs = self.held.len();
                 tracing::info!(

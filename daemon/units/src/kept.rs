@@ -12,7 +12,7 @@ use crate::{
     StopHow, UnitResult, UnitSpec, UnitState,
 };
 pub use crate::{
-    run::{End, Identity, Stage},
+    run::{End, Identity, Listener, Stage},
     unit::StartWindow,
 };
 
@@ -105,6 +105,8 @@ pub struct KeptRun {
     pub timer: Option<Duration>,
     /// Whether nobody has named it since its daemon died.
     pub unclaimed: bool,
+    /// Where its program listens to us.
+    pub listener: Option<Listener>,
     /// What it is for the unit of its name, if it is a unit's.
     pub unit: Option<KeptBelonging>,
 }

@@ -9,6 +9,8 @@ pub enum Door {
     Grpc,
     /// The process manager of drunc.
     Drunc,
+    /// dRPC, as DAOS speaks it.
+    Drpc,
     /// The daemon itself.
     Daemon,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Door {
         f.write_str(match self {
             Self::Grpc => "grpc",
             Self::Drunc => "drunc",
+            Self::Drpc => "drpc",
             Self::Daemon => "daemon",
         })
     }
@@ -52,7 +55,7 @@ impl FromStr for Door {
 
     /// The opposite of its Display.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Grpc, Self::Drunc, Self::Daemon]
+        [Self::Grpc, Self::Drunc, Self::Drpc, Self::Daemon]
             .into_iter()
             .find(|door| door.to_string() == text)
             .ok_or_else(|| UnknownDoor(text.to_owned()))

@@ -17,7 +17,8 @@
 //! - *Settling*: no process is left; output is being drained and usage counted.
 //!
 //! What is wanted is apart from what is: a run is wanted up until somebody orders its [`End`], and an end,
-//! once ordered, only ever gets harder: *asked* (a signal, then a deadline), then *killed* (the kernel's
+//! once ordered, only ever gets harder: *preparing* (told where its program listens, with a deadline), *asked* (a signal,
+//! then a deadline), then *killed* (the kernel's
 //! kill, repeated until nothing is left, because where no cgroup holds a run a process may slip away). The
 //! leftovers of a main process that ended by itself are ended in the same way, with a shorter deadline.
 //!
@@ -68,10 +69,23 @@ pub enum End {
     Unwanted,
     /// It is to get this signal as soon as there is somebody to get it.
     Pending(i32),
+    /// It is being told, where it listens, that it is to end, and is to get this signal then.
+    Preparing(i32),
     /// It has got a signal, lately this one.
     Asked(i32),
     /// It has been killed, and will be again after this pause if something is left.
     Killed(Duration),
+}
+
+/// Where the program of a run listens to us, as it says: a socket of dRPC's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its path.
+    pub socket: String,
+    /// The rank that it is called by.
+    pub rank: u32,
+    /// Whether it speaks in chunks, the newer framing.
+    pub chunked: bool,
 }
 
 /// What tells one execution from another. The words are not kept: they may be megabytes, and a run may
@@ -174,6 +188,7 @@ impl Run {
             leftovers: Leftovers::None,
             timer: None,
             unclaimed: false,
+            listener: None,
             unit: None,
         };
         Self::of(Noted::new(kept))

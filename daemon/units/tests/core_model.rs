@@ -13,7 +13,8 @@ use model::{Judge, Leaves, Nature, Spawner, World, specs};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use units::{
     Account, Command, Core, Event, Execution, Limits, Name, Now, Order, Origin, RunId,
-    StartFailure, StopHow, Target, Ticket, Whom, kept::Fate,
+    StartFailure, StopHow, Target, Ticket, Whom,
+    kept::{Fate, Listener},
 };
 
 /// One thing that somebody or something does.
@@ -36,15 +37,18 @@ enum Step {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let seconds = || (1_u64..20_000).prop_map(Duration::from_millis);
-    let times = (seconds(), seconds(), seconds(), seconds(), seconds());
-    (times, 2_usize..12).prop_map(|((leftover, stop, start, shut_down, claim), live_runs)| Limits {
-        claim_timeout: claim,
-        live_runs,
-        leftover_timeout: leftover.min(stop),
-        stop_timeout: stop,
-        start_timeout: start,
-        shut_down_timeout: shut_down,
-    })
+    let times = (seconds(), seconds(), seconds(), seconds(), (seconds(), seconds()));
+    (times, 2_usize..12).prop_map(
+        |((leftover, stop, start, shut_down, (claim, prepare)), live_runs)| Limits {
+            claim_timeout: claim,
+            prepare_timeout: prepare,
+            live_runs,
+            leftover_timeout: leftover.min(stop),
+            stop_timeout: stop,
+            start_timeout: start,
+            shut_down_timeout: shut_down,
+        },
+    )
 }
 
 fn an_execution() -> impl Strategy<Value = Execution> {
@@ -107,13 +111,15 @@ fn nature() -> impl Strategy<Value = Nature> {
     let spawner =
         prop_oneof![12 => Just(Executes), 2 => Just(Fails), 1 => Just(Hangs), 1 => Just(Mute)];
     let leaves = select(&[Nothing, Nothing, Meek, Stubborn][..]);
-    let habits = (any::<bool>(), prop::bool::weighted(0.7), prop::bool::weighted(0.1));
+    let listens = prop::bool::weighted(0.3);
+    let habits = (any::<bool>(), prop::bool::weighted(0.7), prop::bool::weighted(0.1), listens);
     (spawner, habits, leaves, 1_u8..12).prop_map(
-        |(spawner, (heeds_signals, says_ready, out_of_memory), leaves, kills)| Nature {
+        |(spawner, (heeds_signals, says_ready, out_of_memory, listens), leaves, kills)| Nature {
             spawner,
             heeds_signals,
             leaves,
             says_ready,
+            listens,
             out_of_memory,
             kills,
         },
@@ -182,6 +188,11 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
+/// Where a program may say that it listens.
+fn listener() -> impl Strategy<Value = Listener> {
+    (0_u32..2).prop_map(|rank| Listener { socket: "/run/engine".to_owned(), rank, chunked: true })
+}
+
 /// Anything at all, true or not.
 fn any_event() -> BoxedStrategy<Event> {
     let id = || {
@@ -201,6 +212,8 @@ fn any_event() -> BoxedStrategy<Event> {
             .prop_map(|(run, exit, empty)| Event::MainExited { run, exit, empty }),
         4 => id().prop_map(|run| Event::Emptied { run }),
         2 => id().prop_map(|run| Event::Ready { run }),
+        2 => (id(), option::of(listener())).prop_map(|(run, listener)| Event::Serves { run, listener }),
+        2 => id().prop_map(|run| Event::Prepared { run }),
         1 => id().prop_map(|run| Event::Notified { run, status: "well".to_owned() }),
         4 => id().prop_map(|run| Event::Settled { run, account: Account::default() }),
         3 => (200_u8..204).prop_map(|number| Event::Inherited {
@@ -235,6 +248,8 @@ fn aim(mut event: Event, judge: &Judge) -> Event {
         | Event::Emptied { run }
         | Event::Settled { run, .. }
         | Event::Ready { run }
+        | Event::Serves { run, .. }
+        | Event::Prepared { run }
         | Event::Adopted { run, .. }
         | Event::Notified { run, .. } => aimed(run),
         Event::Command(..) | Event::CallerGone(_) | Event::Inherited { .. } => {}

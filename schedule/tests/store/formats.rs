@@ -145,11 +145,11 @@ fn a_door_of_a_newer_version() {
     raw::edit(&place.folder(), 9, |records| {
         let value = records.get_mut(b"web".as_slice()).unwrap();
         let at = value.windows(4).position(|bytes| bytes == b"grpc").unwrap();
-        value[at..at + 4].copy_from_slice(b"drpc");
+        value[at..at + 4].copy_from_slice(b"dbus");
     });
     let schedule = place.open();
     let by = &schedule.entry(&name("web")).unwrap().changed_by;
-    assert_eq!(by.identity, format!("{} by drpc", origin().identity));
+    assert_eq!(by.identity, format!("{} by dbus", origin().identity));
     assert_eq!(by.reason, origin().reason);
 }
 

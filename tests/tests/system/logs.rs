@@ -1,6 +1,7 @@
 //! Reading what programs and the daemon have printed.
 
 mod aer;
+mod damaged;
 mod following;
 
 use std::{fs, path::Path};
@@ -31,6 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ];
     all.extend(following::cases());
     all.extend(aer::cases());
+    all.extend(damaged::cases());
     all
 }
 

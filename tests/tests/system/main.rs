@@ -14,6 +14,7 @@ mod boot;
 mod child;
 mod command;
 mod connections;
+mod drpc;
 mod drunc;
 mod ends;
 mod exec;
@@ -127,6 +128,7 @@ fn main() {
         audit::cases(),
         boot::cases(),
         connections::cases(),
+        drpc::cases(),
         drunc::cases(),
         folders::cases(),
         full_runtime::cases(),

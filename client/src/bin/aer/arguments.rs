@@ -22,7 +22,7 @@ pub(crate) use self::{
     options::UnitOptions,
     power::{Power, PowerVerb},
     schedule::{Disable, Enable, Import, List, Names, ScheduleVerb},
-    units::{Forget, Name, Restart, Signal, Start, Stop, Wait, Watch},
+    units::{Forget, Name, Restart, Signal, Start, Stop, Target, Wait, Watch},
 };
 use crate::exit_status;
 
@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// The daemon's address, http://HOST:PORT
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URI")]
     pub(crate) address: Option<Endpoint>,
+    /// Speaks dRPC with the daemon at this socket: start, stop, restart, signal, inspect, list, logs, enable, disable
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "PATH")]
+    pub(crate) drpc: Option<PathBuf>,
     /// How the answer is written: table for people, json for programs; of logs also short, cat and precise
     #[arg(
         short = 'o',
@@ -224,8 +227,14 @@ impl Arguments {
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let arguments = Self::try_parse_from(words)?;
         // clap does not see a conflict of global arguments on both sides of the verb.
-        if arguments.socket.is_some() && arguments.address.is_some() {
-            let sentence = "--socket and --address cannot be used together";
+        let places =
+            [arguments.socket.is_some(), arguments.address.is_some(), arguments.drpc.is_some()];
+        if places.into_iter().filter(|&said| said).count() > 1 {
+            let sentence = if arguments.drpc.is_some() {
+                "--drpc cannot be used together with --socket or --address"
+            } else {
+                "--socket and --address cannot be used together"
+            };
             return Err(Self::command().error(ErrorKind::ArgumentConflict, sentence));
         }
         let is_logs = matches!(arguments.verb, Verb::Logs(_));
@@ -233,6 +242,15 @@ impl Arguments {
             let sentence =
                 "short, cat and precise are forms of logs; table and json are of everything";
             return Err(Self::command().error(ErrorKind::InvalidValue, sentence));
+        }
+        if let Verb::Enable(enable) = &arguments.verb
+            && arguments.drpc.is_none()
+            && enable.file.is_none()
+            && enable.command.is_none()
+            && enable.argv.is_empty()
+        {
+            let sentence = "what is it? give -- CMD, -c STRING or -f FILE";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, sentence));
         }
         match arguments.verb.contradiction() {
             Some(sentence) => Err(Self::command().error(ErrorKind::ArgumentConflict, sentence)),

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, iter, path::PathBuf};
 
-use client::{ClientError, Obstacle, unit_file::Unwritable};
+use client::{ClientError, DrpcError, Obstacle, unit_file::Unwritable};
 use thiserror::Error;
 use tonic::Code;
 use uuid::Uuid;
@@ -14,6 +14,11 @@ use crate::{config::ConfigError, exit_status::NO_READER, file::FileError};
 pub(crate) enum Failure {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Drpc(#[from] DrpcError),
+    /// dRPC has no word for it.
+    #[error("{0} cannot be had by --drpc; use --socket or --address")]
+    NotByDrpc(&'static str),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -77,6 +82,8 @@ impl Failure {
             Self::NotStarted { status, .. } => *status,
             Self::Output { .. } if self.is_quiet() => NO_READER,
             Self::Client(_)
+            | Self::Drpc(_)
+            | Self::NotByDrpc(_)
             | Self::Config(_)
             | Self::File(_)
             | Self::Unwritable { .. }
@@ -122,6 +129,8 @@ impl Failure {
     fn advice(&self) -> Option<String> {
         let advice = match self {
             Self::Client(error) => of_error(error),
+            // It says what to do itself.
+            Self::Drpc(_) | Self::NotByDrpc(_) => "",
             Self::Config(_) => "correct the file, or name the socket with --socket",
             Self::File(FileError::Read { .. }) => "check its name and its permissions",
             Self::File(FileError::TooLarge { .. }) => "check that it is the right file",

@@ -68,7 +68,8 @@ async fn known(client: &Client, wanted: &List) -> Result<BTreeMap<String, Both>,
     Ok(known)
 }
 
-fn is_wanted(wanted: &List, unit: Option<&UnitView>) -> bool {
+/// Whether it is among those that run, or have failed, where only these are wanted.
+pub(crate) fn is_wanted(wanted: &List, unit: Option<&UnitView>) -> bool {
     let state = unit.map_or(UnitState::Unknown, UnitView::state);
     let runs = match state {
         UnitState::Before

@@ -1,52 +1,85 @@
 //! `aer logs`: what units, runs and the daemon have printed.
 
+mod last;
+mod view;
+
 use std::{
     collections::BTreeSet,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use api::{
-    observe::{LogBatch, LogChannelType, LogChunk},
+    observe::{LogBatch, LogChannelType},
     runtime::ExitRecord,
 };
-use client::{Client, LogsQuery};
-use regex::bytes::Regex;
+use client::{Client, LogSource, LogsQuery};
 
+use self::view::View;
 use crate::{
     arguments::{Form, Logs},
     exit_status,
     failure::Failure,
-    render::{self, Cutter, Line, Look, Outputs},
 };
 
 pub(crate) async fn run(client: &Client, wanted: Logs, form: Form) -> Result<u8, Failure> {
-    let query = query(&wanted)?;
-    let several = query.every || query.sources.len() > 1;
+    let mut query = query(&wanted)?;
+    let mut view = View::new(form, &query, wanted.grep.clone());
+    let mut told = Told::default();
+    // The daemon counts lines, and which of them match is known here.
+    if let (Some(count), Some(grep)) = (query.last, &wanted.grep) {
+        let found = last::matching(client, &query, count, grep).await?;
+        (query, told) = (found.behind, found.told);
+        view.show(found.kept).await?;
+        if !query.follow || told.has_all(&query) {
+            return end(view, &told, wanted.wait).await;
+        }
+    }
     let mut batches = client.logs(query).await?;
-    let look = Look::new(form, several);
-    let mut view = View {
-        form,
-        several,
-        look,
-        grep: wanted.grep,
-        cutter: Cutter::default(),
-        outputs: Outputs::new(),
-        waiting: (LogChannelType::ChannelStdout, Vec::new()),
-        open: BTreeSet::new(),
-    };
-    let mut exit = None;
     while let Some(batch) = batches.next().await? {
         view.batch(&batch).await?;
-        exit = batch.exit.or(exit);
+        told.note(&batch);
     }
-    for line in view.cutter.rest() {
-        view.line(&line).await?;
-    }
-    view.flush().await?;
-    match (wanted.wait, exit) {
-        (false, _) => Ok(0),
-        (true, Some(record)) => exit_status::of_record(&record),
+    end(view, &told, wanted.wait).await
+}
+
+/// Shows what is left, and gives the exit status.
+async fn end(mut view: View, told: &Told, wait: bool) -> Result<u8, Failure> {
+    view.rest().await?;
+    match (wait, &told.exit) {
+        // Some of what was asked for was not shown.
+        (false, _) => Ok(u8::from(view.is_partial())),
+        (true, Some(record)) => exit_status::of_record(record),
         (true, None) => Err(Failure::FollowEnded),
+    }
+}
+
+/// What was told of the ends of runs.
+#[derive(Default)]
+struct Told {
+    exit: Option<ExitRecord>,
+    ended: BTreeSet<String>,
+}
+
+impl Told {
+    fn note(&mut self, batch: &LogBatch) {
+        if let Some(exit) = &batch.exit {
+            self.ended.insert(exit.run_id.clone());
+            self.exit = Some(exit.clone());
+        }
+    }
+
+    /// Whether all runs have ended that are read, and nothing else is: then there is nothing to follow.
+    fn has_all(&self, query: &LogsQuery) -> bool {
+        let has_ended = |source: &LogSource| match source {
+            LogSource::Run(run) => self.ended.contains(&run.to_string()),
+            LogSource::Name(_)
+            | LogSource::ProcessId(_)
+            | LogSource::Daemon
+            | LogSource::Audit
+            | LogSource::Newest(_)
+            | LogSource::Previous(_) => false,
+        };
+        !query.every && query.sources.iter().all(has_ended)
     }
 }
 
@@ -78,6 +111,7 @@ fn query(wanted: &Logs) -> Result<LogsQuery, Failure> {
         since: since.map(|since| since.max(1)),
         until: until.map(|until| until.max(1)),
         last: wanted.lines,
+        partial: true,
     })
 }
 
@@ -86,113 +120,4 @@ fn query(wanted: &Logs) -> Result<LogsQuery, Failure> {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// What is shown, and how.
-struct View {
-    form: Form,
-    /// Whether several sources are shown.
-    several: bool,
-    look: Look,
-    grep: Option<Regex>,
-    cutter: Cutter,
-    outputs: Outputs,
-    /// What goes to one of them next, together: a system call for each line would cost more than all else.
-    waiting: (LogChannelType, Vec<u8>),
-    /// Where what passed through unchanged ended without a newline.
-    open: BTreeSet<LogChannelType>,
-}
-
-impl View {
-    async fn batch(&mut self, batch: &LogBatch) -> Result<(), Failure> {
-        if let Some(gap) = &batch.gap {
-            // What stands before it and what comes after are no one line.
-            for line in self.cutter.rest_before(gap) {
-                self.line(&line).await?;
-            }
-            for channel in std::mem::take(&mut self.open) {
-                self.put(channel, b"\n").await?;
-            }
-            self.flush().await?;
-            match self.form {
-                Form::Json => render::json(&render::GapLine::from(gap))?,
-                Form::Table | Form::Short | Form::Cat | Form::Precise => {
-                    let of = Some(gap.name.as_str()).filter(|_| self.several);
-                    render::missing(of, (gap.bytes, gap.entries), &gap.message);
-                }
-            }
-        }
-        for chunk in &batch.chunks {
-            self.chunk(chunk).await?;
-        }
-        if let Some(exit) = &batch.exit {
-            self.exit(exit).await?;
-        }
-        self.flush().await
-    }
-
-    async fn chunk(&mut self, chunk: &LogChunk) -> Result<(), Failure> {
-        if self.grep.is_none() {
-            if self.form == Form::Json {
-                return render::json(&render::Chunk::from(chunk));
-            }
-            if self.look.is_unchanged(chunk.channel()) {
-                match chunk.data.last() {
-                    Some(b'\n') | None => self.open.remove(&chunk.channel()),
-                    Some(_) => self.open.insert(chunk.channel()),
-                };
-                return self.put(chunk.channel(), &chunk.data).await;
-            }
-        }
-        for line in self.cutter.push(chunk) {
-            self.line(&line).await?;
-        }
-        Ok(())
-    }
-
-    /// What the run has left without a newline is shown before its end.
-    async fn exit(&mut self, exit: &ExitRecord) -> Result<(), Failure> {
-        for line in self.cutter.rest_of(&exit.run_id) {
-            self.line(&line).await?;
-        }
-        match self.form {
-            Form::Json => render::json(&render::ExitLine::from(exit)),
-            Form::Table | Form::Short | Form::Cat | Form::Precise => Ok(()),
-        }
-    }
-
-    async fn line(&mut self, line: &Line) -> Result<(), Failure> {
-        let text = line.text();
-        if self.grep.as_ref().is_some_and(|grep| !grep.is_match(text)) {
-            return Ok(());
-        }
-        match self.form {
-            Form::Json => render::json(&render::Chunk::from(&line.0)),
-            Form::Table | Form::Short | Form::Cat | Form::Precise => {
-                let shown = self.look.line(line);
-                self.put(line.0.channel(), &shown).await
-            }
-        }
-    }
-
-    async fn put(&mut self, channel: LogChannelType, bytes: &[u8]) -> Result<(), Failure> {
-        if self.waiting.0 != channel {
-            self.flush().await?;
-            self.waiting.0 = channel;
-        }
-        self.waiting.1.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), Failure> {
-        let (channel, bytes) = &mut self.waiting;
-        let bytes = std::mem::take(bytes);
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        match channel {
-            LogChannelType::ChannelStdout => self.outputs.stdout(&bytes).await,
-            LogChannelType::ChannelStderr => self.outputs.stderr(&bytes).await,
-        }
-    }
 }

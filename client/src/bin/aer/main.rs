@@ -7,6 +7,7 @@ mod daemon;
 mod definition;
 mod destroy;
 mod disable;
+mod drpc;
 mod each;
 mod edit;
 mod enable;
@@ -73,6 +74,9 @@ fn start(arguments: Arguments) -> Result<u8, Failure> {
 async fn perform(arguments: Arguments) -> Result<u8, Failure> {
     if let Verb::Completions(wanted) = &arguments.verb {
         return completions::run(wanted);
+    }
+    if let Some(path) = arguments.drpc.clone() {
+        return drpc::run(&path, arguments).await;
     }
     let endpoint = config::endpoint(&arguments, &Environment::read())?;
     let patience = Duration::from_millis(arguments.reconnect);

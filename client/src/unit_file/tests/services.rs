@@ -325,7 +325,7 @@ pub(super) fn any_service() -> impl Strategy<Value = Executable> {
         option::of(any::<i32>()),
         option::of(any_input()),
     );
-    let life = (0..2, any::<bool>(), 0..2, option::of(any::<u64>()), any::<u64>(), any_exits());
+    let life = (0..2, any::<bool>(), 0..3, option::of(any::<u64>()), any::<u64>(), any_exits());
     let tables = (option::of(any_restart()), option::of(any_stop()), option::of(any_limits()));
     (any_unit(), commands, setting, life, tables).prop_map(
         |(main, (before, after, on_stop, on_reload), setting, life, (restart, stop, limits))| {

@@ -276,7 +276,8 @@ impl First {
         let shell = self.shell_runs == Some(ended.pid);
         if shell {
             say(format_args!("the shell has ended; going on"));
-            self.shell_runs = None;
+            // What was mended in it is to be tried with the state where it belongs.
+            (self.shell_runs, self.failed) = (None, 0);
         }
         shell
     }

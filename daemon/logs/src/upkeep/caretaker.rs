@@ -77,7 +77,17 @@ impl Caretaker {
             if self.shared.upkeep.is_closed() {
                 return;
             }
-            let (holding, unsealed) = disk::survey(&self.folder(&log));
+            let folder = self.folder(&log);
+            let (holding, unsealed) = disk::survey(&folder);
+            for name in folder.foreign() {
+                let path = folder.0.join(name);
+                let text = format!(
+                    "{} lies in the place of a file of this log and is none: it is left alone, and what it should hold is \
+                     missing; remove it, or put the file back",
+                    path.display()
+                );
+                self.shared.news.damages.note(&log, text, true);
+            }
             self.unsealed.extend(unsealed.into_iter().map(|base| (log.clone(), base)));
             self.shared.upkeep.know(&log);
             self.holdings.logs.insert(log, holding);
@@ -226,10 +236,21 @@ impl Caretaker {
                 What::Active(mark) => {
                     mark.store(false, Ordering::SeqCst);
                     self.look_at(&log);
+                    self.look_for_loss(&log);
                     self.holdings.logs.get(&log).map(|holding| holding.active.base)
                 }
             };
             self.syncing.extend(base.map(|base| (log, base)));
+        }
+    }
+
+    /// Somebody may have removed what is being written, or cut it short: the writer, who holds it open, is asked to look.
+    fn look_for_loss(&self, log: &LogName) {
+        // In this order: what is written meanwhile is no loss.
+        let told = self.shared.news.end(log);
+        let end = self.folder(log).end().map_or(0, |end| end);
+        if end < told {
+            self.shared.queue.ask(Command::Check { log: log.clone() });
         }
     }
 

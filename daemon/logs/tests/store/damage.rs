@@ -1,11 +1,11 @@
 //! Indexes that are torn, cut short or have flipped bits: no byte is ever given to the wrong run.
 
-use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
+use std::{collections::BTreeMap, fs, io::Write, path::PathBuf, time::Duration};
 
 use logs::{Filter, GapReason, Item, LogName, Options, Position, Stream};
 use units::RunId;
 
-use crate::fixture::{Store, follow, output, rest, run};
+use crate::fixture::{Store, follow, output, rest, run, unit};
 
 /// Whose each byte is.
 type Truth = BTreeMap<u64, (RunId, Stream, u8)>;
@@ -147,7 +147,8 @@ fn a_segment_may_be_cut_anywhere() {
         let mut truth = truth.clone();
         truth.retain(|&position, _| position < length as u64);
         check_against(&store, &truth);
-        let end = length as u64;
+        // The index knows of all of it, so that no position is given twice.
+        let end = whole.len() as u64;
         let mut program = store.start(run(9), &LogName::Commands);
         program.stdout.write_all(b"further\n").unwrap();
         assert_eq!(store.end(program).end, Position(end + 8));
@@ -166,6 +167,78 @@ fn a_segment_may_be_cut_anywhere() {
             }
         }
         assert!(given >= 8);
+        store.logs.close();
+        for kind in ["log", "idx", "sum"] {
+            fs::remove_file(data.with_file_name(format!("{end:016x}.{kind}"))).ok();
+        }
+        fs::remove_file(data.with_extension("sum")).ok();
         store.reopen(Options::default());
+    }
+}
+
+/// The file whose name says in which boot the store was looked through.
+fn mark(store: &Store) -> PathBuf {
+    let entries = fs::read_dir(store.root()).unwrap().map(|entry| entry.unwrap().path());
+    let mut marks = entries.filter(|path| path.to_str().unwrap().contains("/boot-"));
+    let mark = marks.next().unwrap();
+    assert_eq!(marks.next(), None);
+    mark
+}
+
+/// After a power cut a file may be longer than what was written of it: in the next boot its zeros are cut off and told, once;
+/// within a boot they are a program's.
+#[test]
+fn zeros_that_a_power_cut_left_are_cut_off_and_told() {
+    // In the last block, and a hole after it.
+    for zeros in [1, 4000, 10_000] {
+        let (mut store, index, _, truth) = printed();
+        let data = index.with_extension("log");
+        let whole = truth.len() as u64;
+        fs::File::options().write(true).open(&data).unwrap().set_len(whole + zeros).unwrap();
+        store.reopen(Options::default());
+        assert_eq!(fs::metadata(&data).unwrap().len(), whole + zeros, "it was the same boot");
+        store.logs.close();
+        fs::rename(mark(&store), store.root().join("boot-before")).unwrap();
+        store.reopen(Options::default());
+        let reason = GapReason::Damaged;
+        let gap = Item::Gap { run: None, bytes: zeros, entries: 0, reason };
+        let mut reader = store.logs.reader(LogName::Commands, Position(0), Filter::default());
+        let items = rest(&mut reader);
+        assert_eq!(items.last(), Some(&gap));
+        assert_eq!(items.iter().filter(|item| matches!(item, Item::Gap { .. })).count(), 1);
+        assert_eq!(reader.position(), Position(whole));
+        for number in 0..3 {
+            assert_eq!(output(&items, run(number), Stream::Stdout), b"line 0\nline 2\n");
+        }
+        assert_ne!(mark(&store), store.root().join("boot-before"));
+        // Now they are a program's.
+        let mut program = store.start(run(9), &LogName::Commands);
+        program.stdout.write_all(&[0; 9]).unwrap();
+        let _ = store.end(program);
+        store.reopen(Options::default());
+        let items = store.items(&LogName::Commands, Filter::default());
+        assert_eq!(output(&items, run(9), Stream::Stdout), [0; 9]);
+    }
+}
+
+/// What was written long before a log's last write anywhere is on the disk, whatever it is.
+#[test]
+fn zeros_that_are_on_the_disk_for_long_are_kept() {
+    let mut store = Store::new();
+    for (number, name) in [(1, "old"), (2, "new")] {
+        let mut program = store.start(run(number), &unit(name));
+        program.stdout.write_all(b"text\0\0").unwrap();
+        let _ = store.end(program);
+    }
+    store.logs.close();
+    let path = |name: &str| store.root().join(format!("units/{name}/0000000000000000.log"));
+    let written = fs::metadata(path("new")).unwrap().modified().unwrap();
+    let old = written.checked_sub(Duration::from_secs(3600)).unwrap();
+    fs::File::options().write(true).open(path("old")).unwrap().set_modified(old).unwrap();
+    fs::remove_file(mark(&store)).unwrap();
+    store.reopen(Options::default());
+    for (number, name, expected) in [(1, "old", &b"text\0\0"[..]), (2, "new", b"text")] {
+        let items = store.items(&unit(name), Filter::default());
+        assert_eq!(output(&items, run(number), Stream::Stdout), expected);
     }
 }

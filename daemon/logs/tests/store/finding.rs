@@ -1,10 +1,10 @@
 //! Finding runs, in memory and on disk.
 
-use std::io::Write;
+use std::{env, fs, io::Write};
 
-use logs::{LogName, Options, Position};
+use logs::{Filter, Item, LogName, Options, Position};
 
-use crate::fixture::{Store, exited, run, unit};
+use crate::fixture::{Store, exited, rest, run, unit};
 
 #[test]
 fn a_run_is_found_from_its_attachment_on() {
@@ -61,4 +61,48 @@ fn runs_are_found_on_disk() {
         store.reopen(options);
         assert_eq!(check(&store), in_memory);
     }
+}
+
+/// Bytes that this thread has read, and calls by which it has.
+fn read_so_far() -> [u64; 2] {
+    let told = fs::read_to_string("/proc/thread-self/io").expect("the kernel counts what is read");
+    ["rchar: ", "syscr: "].map(|key| {
+        let line = told.lines().find_map(|line| line.strip_prefix(key)).expect("it is there");
+        line.parse().expect("a number")
+    })
+}
+
+/// A GiB or ten cost no more than a MiB: what is read for the last lines are those lines, and the index behind them. Counted
+/// and not timed. 64 MiB; other sizes by LOGS_TEST_LARGE_MIB in the environment.
+#[test]
+fn the_last_lines_of_a_large_log_cost_no_more() {
+    const LINE: usize = 64;
+    let large = env::var("LOGS_TEST_LARGE_MIB").map_or(64, |size| size.parse().expect("a number"));
+    let store = Store::with(Options { segment_bytes: 1 << 20, ..Options::default() });
+    let mut costs = Vec::new();
+    for (number, (name, size)) in [("small", 1), ("large", large)].into_iter().enumerate() {
+        let log = unit(name);
+        let mut program = store.start(run(number as u64), &log);
+        let mib: String = (0..(1 << 20) / LINE).map(|line| format!("{line:063}\n")).collect();
+        for _ in 0..size {
+            program.stdout.write_all(mib.as_bytes()).unwrap();
+        }
+        store.end(program);
+        let before = read_so_far();
+        let place = store.logs.place(&log, (&[], None), None, Some(10)).unwrap().unwrap();
+        let mut reader = store.logs.reader(log, place.position, Filter::default());
+        let lines: usize = rest(&mut reader)
+            .iter()
+            .map(|item| if let Item::Chunk { bytes, .. } = item { bytes.len() } else { 0 })
+            .sum();
+        assert_eq!(lines, 10 * LINE);
+        let after = read_so_far();
+        costs.push([after[0] - before[0], after[1] - before[1]]);
+    }
+    // Where the last piece begins is not the same; one block of data and of the index more or less.
+    let [small, large] = [costs[0], costs[1]];
+    assert!(
+        large[0] <= small[0] + (256 << 10) && large[1] <= small[1] + 32,
+        "{small:?}, {large:?}"
+    );
 }

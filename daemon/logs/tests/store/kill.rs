@@ -98,7 +98,8 @@ fn end(root: &Path) -> u64 {
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let Some(newest) = names.filter(|name| name.ends_with(".log")).max() else { return 0 };
     let base = u64::from_str_radix(newest.trim_end_matches(".log"), 16).unwrap();
-    base + std::fs::metadata(root.join("commands").join(newest)).unwrap().len()
+    // Where this thread was kept waiting it may be gone already; a panic here would let the programs print for ever.
+    base + std::fs::metadata(root.join("commands").join(newest)).map_or(0, |file| file.len())
 }
 
 /// What the keeper does while there is no daemon, as far as the store sees it: moves at most so many bytes of a pipe to

@@ -17,6 +17,8 @@ mod kill;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]
+mod meddling;
+#[cfg(test)]
 mod merging;
 #[cfg(test)]
 mod odd;

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-use logs::{Item, LineCutter, LogName, LogStore, Merged, ReadError, Wanted};
+use logs::{LogStore, ReadError};
 use units::{Name, RunId};
+
+use crate::doors::last_lines::{self, Told};
 
 /// How many where nobody says.
 const USUAL: i32 = 100;
@@ -21,34 +23,19 @@ pub(super) fn last(
     (name, run): (&Name, RunId),
     wanted: u64,
 ) -> Result<Vec<String>, ReadError> {
-    let log = LogName::Unit(name.clone());
-    let Some(from) = logs.place(&log, (&[run], None), None, Some(wanted))? else {
-        return Ok(Vec::new());
-    };
-    let mut merge = logs.merge(vec![Wanted { log, runs: vec![run], from }], None, None, false);
-    merge.look()?;
-    let (mut tail, mut cutter) = (Tail::new(wanted), LineCutter::default());
-    while let Some(Merged { item, .. }) = merge.next_item()? {
-        let whole = match item {
-            Item::Chunk { run, stream, time, bytes, .. } => cutter.push(run, stream, time, &bytes),
-            Item::Gap { bytes, .. } => {
-                tail.push(format!("[{bytes} bytes are missing here]\n"));
-                continue;
+    let mut tail = Tail::new(wanted);
+    last_lines::tell(logs, (name, &[run]), wanted, |told| {
+        tail.push(match told {
+            Told::Line { line, whole } => {
+                let mut text = String::from_utf8_lossy(&line.bytes).into_owned();
+                if whole {
+                    text.push('\n');
+                }
+                text
             }
-            Item::Start { .. } | Item::End { .. } => continue,
-        };
-        for line in whole {
-            let mut text = String::from_utf8_lossy(&line.bytes).into_owned();
-            if !line.continued {
-                text.push('\n');
-            }
-            tail.push(text);
-        }
-        merge.look()?;
-    }
-    for line in cutter.finish_all() {
-        tail.push(String::from_utf8_lossy(&line.bytes).into_owned());
-    }
+            Told::Gap(bytes) => format!("[{bytes} bytes are missing here]\n"),
+        });
+    })?;
     Ok(tail.told())
 }
 

@@ -27,7 +27,9 @@ mod third;
 use std::{
     future::Future,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    net::{self, SocketAddr},
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
     time::Duration,
 };
 
@@ -46,9 +48,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use self::{fault::Fault, first::First, fourth::Fourth, processes::Processes, third::Third};
-use super::Core;
-use crate::configuration::DruncDoor;
+use super::{Core, telling::Problem};
+use crate::{configuration::DruncDoor, held_sockets::HeldSockets};
 
+/// Its name with the keeper.
+const DOOR: &str = "drunc";
 /// How long it takes until it is tried again what failed.
 const RETRY: Duration = Duration::from_secs(5);
 /// The largest request: a script of 128 KiB fits many times.
@@ -66,28 +70,27 @@ const LONGEST_LINE: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Drunc {
     settings: Arc<DruncDoor>,
-    problem: Mutex<Option<String>>,
+    problem: Problem,
 }
 
 impl Drunc {
     /// As it is configured.
     pub(crate) fn with(settings: DruncDoor) -> Arc<Self> {
-        Arc::new(Self { settings: Arc::new(settings), problem: Mutex::default() })
+        Arc::new(Self { settings: Arc::new(settings), problem: Problem::default() })
     }
 
     /// Why nobody can connect, where that is so.
     pub(crate) fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_problem(&self, problem: Option<String>) {
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        self.problem.told()
     }
 }
 
 /// Serves where it is wanted, until `closed` says so; then the task ends when all files have what was printed.
 pub(crate) fn serve(core: &Core, closed: watch::Receiver<bool>) -> Option<JoinHandle<()>> {
-    let door = core.drunc.clone()?;
+    let Some(door) = core.drunc.clone() else {
+        core.sockets.give_up(DOOR);
+        return None;
+    };
     let (core, mut until) = (core.clone(), closed.clone());
     let files = tokio::spawn(files::keep(core.clone(), closed.clone()));
     Some(tokio::spawn(async move {
@@ -104,9 +107,9 @@ pub(crate) fn serve(core: &Core, closed: watch::Receiver<bool>) -> Option<JoinHa
 async fn listen(core: &Core, door: &Drunc, closed: watch::Receiver<bool>) {
     let at = door.settings.listen;
     loop {
-        let why = match TcpListener::bind(at).await {
+        let why = match listener(at, &core.sockets).await {
             Ok(listener) => {
-                door.set_problem(None);
+                door.problem.clear();
                 tracing::info!(listen = %at, "drunc's clients are served");
                 match served(listener, core, door, closed.clone()).await {
                     Ok(()) => return,
@@ -115,16 +118,26 @@ async fn listen(core: &Core, door: &Drunc, closed: watch::Receiver<bool>) {
             }
             Err(why) => why,
         };
-        let problem = format!(
+        door.problem.set(format!(
             "cannot serve drunc's clients at {at}: {why}; free it, or choose another as [doors.drunc] listen and start auraed \
              again"
-        );
-        if door.problem().as_ref() != Some(&problem) {
-            tracing::error!("{problem}");
-        }
-        door.set_problem(Some(problem));
+        ));
         sleep(RETRY).await;
     }
+}
+
+/// The listener of the daemon before, at which some may wait, or a new one, which the next daemon gets.
+async fn listener(at: SocketAddr, sockets: &HeldSockets) -> io::Result<TcpListener> {
+    let is_there = |socket: &OwnedFd| {
+        let listener = socket.try_clone().map(net::TcpListener::from);
+        listener.and_then(|listener| listener.local_addr()).is_ok_and(|has| has == at)
+    };
+    if let Some(socket) = sockets.take(DOOR, is_there) {
+        return TcpListener::from_std(socket.into());
+    }
+    let listener = TcpListener::bind(at).await?;
+    sockets.hold(DOOR, listener.as_fd());
+    Ok(listener)
 }
 
 async fn served(

@@ -1,10 +1,13 @@
 //! From a request for logs to what is read of each log, and from where on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use api::observe::{LogChannelType, LogSource, LogsRequest, log_source::Of, logs_request::Source};
+use api::observe::{
+    LogChannelType, LogFailure, LogSource, LogsRequest, log_source::Of, logs_request::Source,
+};
 use logs::{Located, LogName, Place, Position, Stream, Wanted};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
+use units::Origin;
 
 use super::{
     batches::{Following, Until},
@@ -52,15 +55,10 @@ pub(super) async fn following(
         return Err(invalid("until", "it is not later than since, so that nothing lies between"));
     }
     let tells_runs = !request.sources.is_empty();
-    let asked = asked(&request)?;
-    let mut readings = Vec::with_capacity(asked.len());
-    for of in asked {
-        readings.push(sources::reading(core, of, origin.clone()).await?);
-    }
-    let run_ids = tells_runs.then(|| {
-        let run = |reading: &Reading| reading.run.as_ref().map(|run| run.run.to_string());
-        readings.iter().map(|reading| run(reading).unwrap_or_default()).collect()
-    });
+    let (asked, partial) = (asked(&request)?, request.partial);
+    let Found { readings, run_ids, mut failures } =
+        find(core, asked, (partial, request.all), origin).await?;
+    let run_ids = tells_runs.then_some(run_ids);
     let names = readings
         .iter()
         .filter_map(|reading| Some((reading.run.as_ref()?.run, reading.name.clone())));
@@ -76,12 +74,73 @@ pub(super) async fn following(
     let every = request.all;
     let (logs, cursor) = (core.logs.clone(), request.cursor);
     let merge = blocking(move || {
-        let wanted = wanted(&logs, parts, &cursor, (every, span))?;
-        Ok::<_, Status>(logs.merge(wanted, span.stream, span.until, every))
+        let failed = partial.then_some(&mut failures);
+        let wanted = wanted(&logs, parts, &cursor, (every, span), failed)?;
+        Ok::<_, Status>((logs.merge(wanted, span.stream, span.until, every), failures))
     });
-    let merge = merge.await??;
+    let (merge, failures) = merge.await??;
     let until = Until { time: span.until, follow: request.follow, endless };
-    Ok(Following::new(merge, awaited, names, run_ids, until))
+    let following = Following::new(merge, awaited, names, run_ids, until);
+    Ok(if partial { following.partial(failures) } else { following })
+}
+
+/// What was found of what is asked for.
+#[derive(Default)]
+struct Found {
+    /// Each of them once, however often it was asked for.
+    readings: Vec<Reading>,
+    /// Of each that was asked for; empty where it means more than one run.
+    run_ids: Vec<String>,
+    failures: Vec<LogFailure>,
+}
+
+/// Finds the logs. What is asked for twice is looked for once.
+async fn find(
+    core: &Core,
+    asked: Vec<Of>,
+    (partial, every): (bool, bool),
+    origin: Origin,
+) -> Result<Found, Status> {
+    let mut found = Found::default();
+    let mut known: HashMap<Of, String> = HashMap::new();
+    let mut first = None;
+    for of in asked {
+        if let Some(run_id) = known.get(&of) {
+            found.run_ids.push(run_id.clone());
+            continue;
+        }
+        let run_id = match sources::reading(core, of.clone(), origin.clone()).await {
+            Ok(reading) => {
+                let run = reading.run.as_ref().map(|run| run.run.to_string());
+                found.readings.push(reading);
+                run.unwrap_or_default()
+            }
+            Err(why) if partial && matches!(why.code(), Code::NotFound | Code::Internal) => {
+                let (name, message) = (name_of(&of), why.message().to_owned());
+                found.failures.push(LogFailure { name, message });
+                first = first.or(Some(why));
+                String::new()
+            }
+            Err(why) => return Err(why),
+        };
+        found.run_ids.push(run_id.clone());
+        known.insert(of, run_id);
+    }
+    match first {
+        Some(why) if found.readings.is_empty() && !every => Err(why),
+        Some(_) | None => Ok(found),
+    }
+}
+
+/// What a source was called by whoever asked for it.
+fn name_of(of: &Of) -> String {
+    match of {
+        Of::Name(name) | Of::Newest(name) | Of::Previous(name) => name.clone(),
+        Of::RunId(run) => run.clone(),
+        Of::ProcessId(pid) => pid.to_string(),
+        Of::Daemon(_) => LogName::Daemon.to_string(),
+        Of::Audit(_) => LogName::Audit.to_string(),
+    }
 }
 
 /// The sources, in the newest form.
@@ -130,12 +189,13 @@ fn parts(readings: Vec<Reading>) -> BTreeMap<LogName, Part> {
     parts
 }
 
-/// Where each log begins. May block.
+/// Where each log begins. What cannot be read goes to `failures`, where there is such a place. May block.
 fn wanted(
     logs: &logs::LogStore,
     mut parts: BTreeMap<LogName, Part>,
     cursor: &str,
     (every, span): (bool, Span),
+    mut failures: Option<&mut Vec<LogFailure>>,
 ) -> Result<Vec<Wanted>, Status> {
     if every {
         for log in logs.programs().map_err(|why| unreadable(&why))? {
@@ -143,7 +203,10 @@ fn wanted(
             parts.entry(log).or_insert_with(whole).whole = true;
         }
     }
-    let mut cursors = cursors(cursor, (&parts, every))?;
+    // What a cursor names and cannot be found any more was told.
+    let fewer = failures.as_ref().is_some_and(|failures| !failures.is_empty());
+    let mut cursors = cursors(cursor, (&parts, every || fewer))?;
+    let several = parts.len() > 1 || every;
     let with_cursor = !cursor.is_empty();
     let mut wanted = Vec::with_capacity(parts.len());
     for (log, part) in parts {
@@ -160,13 +223,28 @@ fn wanted(
             None => {
                 let whose = (runs.as_slice(), span.stream);
                 let place = logs.place(&log, whose, span.since, span.last);
-                let place = place.map_err(|why| unreadable(&why))?;
-                place.unwrap_or_default().later(part.from.into())
+                match (place.map_err(|why| unreadable(&why)), &mut failures) {
+                    (Ok(place), _) => place.unwrap_or_default().later(part.from.into()),
+                    (Err(why), Some(failures)) if several => {
+                        let (name, message) = (short_name(&log), why.message().to_owned());
+                        failures.push(LogFailure { name, message });
+                        continue;
+                    }
+                    (Err(why), _) => return Err(why),
+                }
             }
         };
         wanted.push(Wanted { log, runs, from });
     }
     Ok(wanted)
+}
+
+/// A log as people call it.
+fn short_name(log: &LogName) -> String {
+    match log {
+        LogName::Unit(name) => name.to_string(),
+        LogName::Daemon | LogName::Audit | LogName::Commands => log.to_string(),
+    }
 }
 
 /// The places that the cursor names; those of logs that are not asked for are a mistake. Where all are asked for, such a log

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use api::{
-    observe::{LogBatch, LogChannelType, LogChunk, LogGap},
+    observe::{LogBatch, LogChannelType, LogChunk, LogFailure, LogGap},
     runtime,
 };
 use logs::{Item, Located, LogName, Merge, Merged, Place, ReadError, Stream};
@@ -43,6 +43,10 @@ pub(super) struct Following {
     until: Until,
     /// There was more than a batch, so there is much to read.
     much: bool,
+    /// What cannot be read is told, and the others are read.
+    partial: bool,
+    /// To be told in the next batch.
+    failures: Vec<LogFailure>,
 }
 
 /// A run whose end is to be told.
@@ -85,6 +89,10 @@ struct Read {
     dry: bool,
     /// There will be no more.
     over: bool,
+    /// What could not be read.
+    failures: Vec<(LogName, ReadError)>,
+    /// Nothing could.
+    failed: bool,
 }
 
 impl Following {
@@ -97,7 +105,14 @@ impl Following {
         until: Until,
     ) -> Self {
         let awaited = awaited.into_iter().map(|run| Awaited { run, over: None, told: false });
-        Self { merge: Some(merge), awaited: awaited.collect(), names, run_ids, until, much: false }
+        let (awaited, merge) = (awaited.collect(), Some(merge));
+        let (much, partial, failures) = (false, false, Vec::new());
+        Self { merge, awaited, names, run_ids, until, much, partial, failures }
+    }
+
+    /// One that goes on with the others where a log cannot be read, as these could not.
+    pub(super) fn partial(self, failures: Vec<LogFailure>) -> Self {
+        Self { partial: true, failures, ..self }
     }
 
     /// Sends all that there is; with `follow`, also what is still to come.
@@ -108,7 +123,8 @@ impl Following {
         batches: &mpsc::Sender<Result<LogBatch, Status>>,
     ) -> Result<(), Status> {
         loop {
-            let Read { steps, cursor, dry, over } = self.read(&core).await?;
+            let Read { steps, cursor, dry, over, failures, failed } = self.read(&core).await?;
+            let fatal = self.note(failures, failed);
             let mut sent = self.gather(&core, steps).await;
             let again = dry && self.look_for_ends(&core).await;
             if dry && !again {
@@ -116,10 +132,15 @@ impl Following {
             }
             sent.last.cursor = cursor;
             sent.first_mut().run_ids = self.run_ids.take().unwrap_or_default();
+            sent.first_mut().failures = std::mem::take(&mut self.failures);
             for batch in sent.into_batches() {
                 if batches.send(Ok(batch)).await.is_err() {
                     return Ok(());
                 }
+            }
+            // What was there before it comes first.
+            if let Some(status) = fatal {
+                return Err(status);
             }
             let all_told = !self.until.endless && self.awaited.iter().all(|awaited| awaited.told);
             let passed = self.until.time.is_some_and(|until| clock::wall() >= until);
@@ -138,10 +159,29 @@ impl Following {
         }
     }
 
+    /// Notes what is to be told of logs that cannot be read; gives what ends the reading.
+    fn note(&mut self, failures: Vec<(LogName, ReadError)>, failed: bool) -> Option<Status> {
+        if !self.partial || failed {
+            return failures.first().map(|(_, why)| unreadable(why));
+        }
+        self.failures.extend(failures.into_iter().map(|(log, why)| LogFailure {
+            name: own_name(&log).unwrap_or_else(|| log.to_string()),
+            message: unreadable(&why).message().to_owned(),
+        }));
+        None
+    }
+
     /// What is there, up to a batch.
     async fn read(&mut self, core: &Core) -> Result<Read, Status> {
         let Some(mut merge) = self.merge.take() else {
-            return Ok(Read { steps: Vec::new(), cursor: String::new(), dry: true, over: true });
+            return Ok(Read {
+                steps: Vec::new(),
+                cursor: String::new(),
+                dry: true,
+                over: true,
+                failures: Vec::new(),
+                failed: false,
+            });
         };
         let ends = !self.awaited.is_empty();
         let work = move || {
@@ -248,7 +288,7 @@ fn read(merge: &mut Merge, ends: bool) -> Result<Read, ReadError> {
     let mut steps = Vec::new();
     let (mut bytes, mut dry) = (0, false);
     while bytes < BATCH && steps.len() < ITEMS {
-        let Some(Merged { source, before, item }) = merge.next_item()? else {
+        let Some(Merged { source, before, item }) = merge.next_readable() else {
             dry = true;
             break;
         };
@@ -271,7 +311,8 @@ fn read(merge: &mut Merge, ends: bool) -> Result<Read, ReadError> {
             Item::End { .. } | Item::Start { .. } => {}
         }
     }
-    Ok(Read { steps, cursor: cursor(merge, None), dry, over: merge.is_over() })
+    let (failures, failed) = (merge.take_failures(), merge.has_failed());
+    Ok(Read { steps, cursor: cursor(merge, None), dry, over: merge.is_over(), failures, failed })
 }
 
 /// Where to go on, with one of the places exchanged.
@@ -305,7 +346,8 @@ impl Gathered {
     /// Those that say something.
     fn into_batches(self) -> impl Iterator<Item = LogBatch> {
         let says_something = |b: &LogBatch| {
-            !b.chunks.is_empty() || b.gap.is_some() || b.exit.is_some() || !b.run_ids.is_empty()
+            let tells = b.gap.is_some() || b.exit.is_some();
+            tells || !b.chunks.is_empty() || !b.run_ids.is_empty() || !b.failures.is_empty()
         };
         self.before.into_iter().chain([self.last]).filter(says_something)
     }
@@ -345,7 +387,7 @@ mod tests {
         let from = Position(99).into();
         let wanted = Wanted { log: LogName::Daemon, runs: Vec::new(), from };
         let mut merge = logs.merge(vec![wanted], None, None, false);
-        let Read { steps, cursor, dry, over } = read(&mut merge, false).unwrap();
+        let Read { steps, cursor, dry, over, .. } = read(&mut merge, false).unwrap();
         let [Step::Gap { before, .. }] = steps.as_slice() else { panic!("no gap") };
         assert_eq!((before.as_str(), cursor.as_str()), ("daemon@63", "daemon@8"));
         assert_eq!((dry, over), (true, false));

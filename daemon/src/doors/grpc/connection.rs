@@ -7,29 +7,24 @@
 
 use std::{
     collections::HashMap,
-    io,
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
 use nix::unistd::geteuid;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{UnixStream, unix::UCred},
     sync::Notify,
-    time::{Sleep, sleep},
 };
 use tonic::{
     Status,
     transport::server::{Connected, UdsConnectInfo},
 };
 
-use crate::clock;
+use crate::{clock, doors::until::Until};
 
 /// How many may be told at a time that there is no place, and how long each has for the call that is answered so.
 const TOLD: usize = 16;
@@ -121,8 +116,8 @@ impl Connections {
         let user = user(&stream);
         let place = self.taken().take(user, self.0.most).ok_or(Full { user })?;
         self.0.open.fetch_add(1, Ordering::Relaxed);
-        let telling = (place == Place::None).then(|| Box::pin(sleep(TELLING)));
-        Ok(Connection { stream, place, telling, of: self.clone() })
+        let telling = (place == Place::None).then_some(TELLING);
+        Ok(Until::new(stream, telling, Held { place, of: self.clone() }))
     }
 
     /// Waits until none is open any more that was; when the last one was closed, in nanoseconds of CLOCK_MONOTONIC.
@@ -153,18 +148,18 @@ pub(super) struct Full {
 }
 
 /// One of them.
-pub(super) struct Connection {
-    stream: UnixStream,
+pub(super) type Connection = Until<UnixStream, Held>;
+
+/// What one of them holds as long as it lasts.
+pub(super) struct Held {
     place: Place,
-    /// Until when it is told that there is no place for it; then it is closed.
-    telling: Option<Pin<Box<Sleep>>>,
     of: Connections,
 }
 
 impl Connection {
     /// Whether it has a place, and is not only told that there is none.
     pub(super) fn is_admitted(&self) -> bool {
-        self.place != Place::None
+        self.held.place != Place::None
     }
 
     /// Whose it is.
@@ -178,7 +173,7 @@ fn user(stream: &UnixStream) -> u32 {
     stream.peer_cred().as_ref().map_or(u32::MAX, UCred::uid)
 }
 
-impl Drop for Connection {
+impl Drop for Held {
     fn drop(&mut self) {
         self.of.close(self.place);
     }
@@ -210,53 +205,8 @@ impl Connected for Connection {
 
     fn connect_info(&self) -> Peer {
         let UdsConnectInfo { peer_cred, .. } = self.stream.connect_info();
-        let refused = (!self.is_admitted()).then_some(self.of.0.most);
+        let refused = (!self.is_admitted()).then_some(self.held.of.0.most);
         Peer { credentials: peer_cred, refused }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        // What is read then is the end.
-        let over = |telling: &mut Pin<Box<Sleep>>| telling.as_mut().poll(context).is_ready();
-        if self.telling.as_mut().is_some_and(over) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

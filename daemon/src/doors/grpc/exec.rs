@@ -43,21 +43,31 @@ pub(super) async fn read_output(
     let read = blocking(move || {
         let mut output = Output::default();
         while output.stdout.len() < ANSWERED || output.stderr.len() < ANSWERED {
-            match reader.next(ANSWERED)? {
-                Some(Item::Chunk { stream, bytes, .. }) => output.keep(stream, &bytes),
-                Some(Item::Gap { bytes, reason, .. }) => {
+            match reader.next(ANSWERED) {
+                Ok(Some(Item::Chunk { stream, bytes, .. })) => output.keep(stream, &bytes),
+                Ok(Some(Item::Gap { bytes, reason, .. })) => {
                     output.gaps.push(format!("{bytes} bytes: {}", gap_in_words(reason)));
                 }
-                Some(Item::Start { .. }) => {}
-                Some(Item::End { .. }) | None => break,
+                Ok(Some(Item::Start { .. })) => {}
+                Ok(Some(Item::End { .. }) | None) => break,
+                // The program has run, and how it ended is known.
+                Err(why) => {
+                    output.gaps.push(unshown(&unreadable(&why)));
+                    break;
+                }
             }
             if reader.position().0 > end {
                 break;
             }
         }
-        Ok(output)
+        output
     });
-    read.await?.map_err(|why: logs::ReadError| unreadable(&why))
+    read.await
+}
+
+/// What is told in the place of output that cannot be read.
+pub(super) fn unshown(why: &Status) -> String {
+    format!("the rest of it cannot be shown: {}", why.message())
 }
 
 /// The answer.
@@ -113,7 +123,10 @@ pub(super) async fn answer_from_log(
     let mut output = Output::default();
     let mut over = false;
     while !over {
-        let items = follow.batch().await?;
+        let items = follow.batch().await.unwrap_or_else(|why| {
+            output.gaps.push(unshown(&why));
+            Vec::new()
+        });
         over = items.is_empty();
         for item in items {
             match item {

@@ -17,43 +17,34 @@ use tokio::{
 use tokio_stream::Stream;
 
 use super::connection::{Connection, Connections};
-use crate::clock;
+use crate::doors::telling::Seldom;
 
 /// How long we wait where the system has no room; whoever connects meanwhile waits at the listener.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often it is told at most that there is no room, which a client could have as often as it likes.
-const TELL: Duration = Duration::from_secs(60);
 
 /// The connections that come.
 pub(super) struct Incoming {
     listener: UnixListener,
     open: Connections,
     pause: Option<Pin<Box<Sleep>>>,
-    /// When it was last told, on the monotonic clock, and how many connections were closed untold since.
-    told: Option<Duration>,
-    untold: u64,
+    refusals: Seldom,
+    failures: Seldom,
 }
 
 impl Incoming {
     /// Of this listener.
     pub(super) fn new(listener: UnixListener, open: Connections) -> Self {
-        Self { listener, open, pause: None, told: None, untold: 0 }
-    }
-
-    /// Whether it is time to tell.
-    fn tells(&mut self) -> bool {
-        let now = clock::now().monotonic;
-        let tells = self.told.is_none_or(|at| now.saturating_sub(at) >= TELL);
-        if tells {
-            self.told = Some(now);
+        Self {
+            listener,
+            open,
+            pause: None,
+            refusals: Seldom::default(),
+            failures: Seldom::default(),
         }
-        tells
     }
 
-    fn refuse(&mut self, user: u32, closed: bool) {
-        self.untold += 1;
-        if self.tells() {
-            let refused = std::mem::take(&mut self.untold);
+    fn refuse(&self, user: u32, closed: bool) {
+        if let Some(refused) = self.refusals.times() {
             tracing::warn!(
                 user,
                 refused,
@@ -65,8 +56,8 @@ impl Incoming {
 
     fn cannot(&mut self, why: &io::Error) {
         self.pause = Some(Box::pin(sleep(PAUSE)));
-        if self.tells() {
-            tracing::error!(%why, "cannot take a connection at the API's socket; trying again every {PAUSE:?}");
+        if let Some(times) = self.failures.times() {
+            tracing::error!(%why, times, "cannot take a connection at the API's socket; trying again every {PAUSE:?}");
         }
     }
 }

@@ -4,10 +4,7 @@ use api::meta::AuraeMeta;
 use tonic::Status;
 use units::Origin;
 
-use crate::{audit::Attempt, doors::Core};
-
-/// The most of a name that is told, in characters: it has not been looked at yet.
-const LONGEST_NAME: usize = 255;
+use crate::doors::Core;
 
 /// The name that a request says, whatever it is.
 pub(super) fn said(meta: Option<&AuraeMeta>) -> String {
@@ -22,10 +19,7 @@ pub(super) fn told<T>(
     looked_at: Result<T, Status>,
 ) -> Result<T, Status> {
     if let Err(status) = &looked_at {
-        let name: String = name.chars().take(LONGEST_NAME).collect();
-        let attempt =
-            if name.is_empty() { Attempt::all(action) } else { Attempt::of(action, &name) };
-        core.audit.begin(attempt, origin).tell::<(), _>(Err(&status.message()));
+        core.tell_refused((action, name), origin, status.message());
     }
     looked_at
 }

@@ -9,9 +9,10 @@ use tonic::Status;
 use units::ExitRecord;
 
 use super::{
+    exec,
     follow::{Follow, blocking, gap_in_words, position},
     record::record as on_the_wire,
-    status::{unanswered, unreadable},
+    status::unanswered,
 };
 use crate::doors::{Call, Core, Step};
 
@@ -43,8 +44,8 @@ impl Pump {
                 }
                 let logs = self.core.logs.clone();
                 let located = blocking(move || logs.locate(run)).await?;
-                let located = located.map_err(|why| unreadable(&why))?;
-                let first = located.map_or(Position(0), |located| located.first);
+                // Where that cannot be read, what is to be shown cannot either, and says so itself.
+                let first = located.ok().flatten().map_or(Position(0), |located| located.first);
                 let first = match &*self.cursor {
                     "" => first,
                     cursor => position(cursor, &log)?,
@@ -74,7 +75,10 @@ impl Pump {
     async fn output(&mut self, mut follow: Follow) -> Result<Option<Arc<ExitRecord>>, Status> {
         let mut ended = None;
         loop {
-            let items = follow.batch().await?;
+            let items = match follow.batch().await {
+                Ok(items) => items,
+                Err(why) => return self.go_without(ended, &why).await,
+            };
             if items.is_empty() {
                 // The core tells the end when all output is in the log, so what was not there is not.
                 if ended.is_some() {
@@ -103,6 +107,26 @@ impl Pump {
                     return Ok(None);
                 }
             }
+        }
+    }
+
+    /// What the program prints cannot be read. It goes on all the same, and how it ends is what its caller waits for: so
+    /// that is told as ever, and before it what is missing.
+    async fn go_without(
+        &mut self,
+        ended: Option<Arc<ExitRecord>>,
+        why: &Status,
+    ) -> Result<Option<Arc<ExitRecord>>, Status> {
+        let message = exec::unshown(why);
+        if self.send(Frame::Gap(OutputGap { bytes: 0, message })).await.is_err() {
+            return Ok(None);
+        }
+        if ended.is_some() {
+            return Ok(ended);
+        }
+        tokio::select! {
+            record = self.call.end() => record.map(Some).map_err(|why| unanswered(&why)),
+            () = self.frames.closed() => Ok(None),
         }
     }
 

@@ -28,13 +28,13 @@ use super::{
     refused::{said, told},
     resume,
     run::Pump,
-    status::{invalid, invalid_definition, unanswered},
+    status::{invalid, invalid_definition, no_unit, unanswered},
     unit::{self, name_of, named},
     usage, watching,
 };
 use crate::{
     definition,
-    doors::{Call, Core, Unanswered},
+    doors::{Call, Core, Unanswered, registered},
     spawning::log_of,
 };
 
@@ -79,7 +79,8 @@ impl Runtime {
             let why = format!("the name {name} is registered; choose another, or destroy it first");
             return Err(Status::already_exists(why));
         }
-        unit::supports(&self.core, &execution.setting.limits)?;
+        registered::supports(&self.core, &execution.setting.limits)
+            .map_err(|why| no_unit(&why.into()))?;
         Ok(execution)
     }
 
@@ -96,7 +97,9 @@ impl Runtime {
             None => String::new(),
         };
         let spec = match what {
-            Some(start_request::What::Name(name)) => unit::by_name(&self.core, &name).await,
+            Some(start_request::What::Name(name)) => {
+                registered::by_name(&self.core, &name).await.map_err(|why| no_unit(&why))
+            }
             Some(start_request::What::Executable(it)) => unit::defined(&self.core, it).await,
             None => Err(invalid("what", "give a name or an executable")),
         };
@@ -294,7 +297,7 @@ impl runtime_server::Runtime for Runtime {
     ) -> Result<Response<InspectResponse>, Status> {
         let origin = origin::of(&request)?;
         let name = name_of(request.into_inner().meta.as_ref())?;
-        let detail = unit::inspect(&self.core, name.clone(), origin).await;
+        let detail = registered::inspect(&self.core, name.clone(), origin).await;
         let UnitDetail { view, spec, control: _, changes } = match detail {
             Ok(detail) => detail,
             Err(why) => return Err(unit::unknown(&self.core, &name, &why).await),

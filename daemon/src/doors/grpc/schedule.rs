@@ -22,13 +22,16 @@ use units::{Name, Order, Origin};
 use super::{
     origin, record,
     refused::{said, told},
-    status::invalid,
-    unit::{self, name_of, named},
+    status::{invalid, no_unit},
+    unit::{name_of, named},
 };
 use crate::{
     audit::Attempt,
     clock,
-    doors::Core,
+    doors::{
+        Core,
+        registered::{self, NotChanged, tell_later},
+    },
     scheduling::{Unchanged, cause},
 };
 
@@ -68,19 +71,11 @@ impl Schedule {
 
     /// Makes one change.
     async fn change(&self, change: Change) -> Result<(), Status> {
-        let (attempt, by) = attempt(&change);
-        let mut outcome = self.core.audit.begin(attempt, by);
-        let results = self.core.schedule.change(vec![change]).await;
-        let result = match results.map_err(|why| unchanged(&why)) {
-            Ok(results) => match results.into_iter().next() {
-                Some(Ok(())) => Ok(()),
-                Some(Err(why)) => Err(unmade(&why)),
-                None => Err(Status::internal("the schedule gave no answer; please report this")),
-            },
-            Err(status) => Err(status),
-        };
-        outcome.tell(result.as_ref());
-        result
+        registered::change(&self.core, change).await.map_err(|why| match &why {
+            NotChanged::Unchanged(why) => unchanged(why),
+            NotChanged::Unmade(why) => unmade(why),
+            NotChanged::NoAnswer => Status::internal(why.to_string()),
+        })
     }
 
     /// The name of what is to be changed.
@@ -102,7 +97,7 @@ impl Schedule {
         }
         let name = name_of(executable.meta.as_ref())?;
         let bytes = executable.encode_to_vec();
-        unit::checked(&self.core, executable)?;
+        registered::checked(&self.core, executable).map_err(|why| no_unit(&why))?;
         Ok((name, bytes))
     }
 }
@@ -252,19 +247,14 @@ impl ScheduleExecutable for Schedule {
     ) -> Result<Response<RepairResponse>, Status> {
         let by = origin::of(&request)?;
         let mut outcome = self.core.audit.begin(Attempt::all("repair"), &by);
-        let repair = self.core.schedule.repair().await.map_err(|why| unchanged(&why));
-        let repair = match repair {
-            Ok(repair) => repair,
-            Err(status) => {
-                outcome.tell::<(), _>(Err(&status.message()));
-                return Err(status);
-            }
-        };
-        outcome.tell(repair.as_ref());
-        let repair = repair.map_err(|why| match &why {
+        let failed = |why: RepairError| match &why {
             RepairError::Open(open) => unusable(open),
             RepairError::Write { .. } => Status::unavailable(why.to_string()),
-        })?;
+        };
+        let repair = self.core.schedule.repair().await.map_err(|why| unchanged(&why));
+        let repair = repair.and_then(|repair| repair.map_err(failed));
+        outcome.tell(repair.as_ref());
+        let repair = repair?;
         tracing::warn!(kept = repair.kept, lost = repair.lost.len(), %by, "repaired");
         Ok(Response::new(RepairResponse {
             evidence: repair.evidence.map_or_else(String::new, |path| path.display().to_string()),
@@ -306,12 +296,6 @@ impl Schedule {
         }
         Ok(changes)
     }
-}
-
-/// Says in the log what was changed, and by whom, when the answer is on its way: the threads that write the log would
-/// hold it up.
-fn tell_later(name: Name, by: Origin, what: &'static str) {
-    tokio::spawn(async move { tracing::info!(%name, %by, "{what}") });
 }
 
 fn counted(count: usize, what: &str) -> AuraeMeta {
@@ -360,16 +344,6 @@ fn unchanged(why: &Unchanged) -> Status {
         Unchanged::Unusable { why } => unusable(why),
         Unchanged::Commit { .. } | Unchanged::Ending => Status::unavailable(why.to_string()),
         Unchanged::Busy => Status::resource_exhausted(why.to_string()),
-    }
-}
-
-/// What a change changes, and who makes it.
-fn attempt(change: &Change) -> (Attempt, &Origin) {
-    match change {
-        Change::Enable { name, by, .. } => (Attempt::of("enable", name.as_str()), by),
-        Change::Import { name, by, .. } => (Attempt::of("import", name.as_str()), by),
-        Change::Disable { name, by, .. } => (Attempt::of("disable", name.as_str()), by),
-        Change::Destroy { name, by, .. } => (Attempt::of("destroy", name.as_str()), by),
     }
 }
 

@@ -4,7 +4,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use units::Refusal;
 
-use crate::{definition::Invalid, doors::Unanswered, succession::Stay};
+use crate::{
+    definition::Invalid,
+    doors::{Unanswered, registered::NoUnit},
+    succession::Stay,
+};
 
 /// What a client sent wrong: names the field, in words and as google.rpc.BadRequest.
 pub(super) fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
@@ -16,6 +20,20 @@ pub(super) fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
 /// A definition that has a field which cannot be as it is.
 pub(super) fn invalid_definition(why: &Invalid) -> Status {
     invalid(why.field, &why.why)
+}
+
+/// A name, or a definition, that is no unit which can be brought up.
+pub(super) fn no_unit(why: &NoUnit) -> Status {
+    let code = match why {
+        NoUnit::Name(why) => return invalid("name", why),
+        NoUnit::Invalid(why) => return invalid_definition(why),
+        NoUnit::Unanswered(why) => return unanswered(why),
+        NoUnit::Unreadable { .. } => Code::DataLoss,
+        NoUnit::Limits(_) => Code::FailedPrecondition,
+        NoUnit::Unknown(_) => Code::NotFound,
+        NoUnit::Schedule { .. } => Code::Unavailable,
+    };
+    Status::new(code, why.to_string())
 }
 
 /// An order that was not carried out.
@@ -60,5 +78,6 @@ pub(super) fn staying(why: Stay) -> Status {
 /// A log that cannot be read.
 pub(super) fn unreadable(why: &logs::ReadError) -> Status {
     let source = std::error::Error::source(why).map(|source| format!(": {source}"));
-    Status::new(Code::Internal, format!("{why}{}", source.unwrap_or_default()))
+    let why = format!("{why}{}", source.unwrap_or_default());
+    Status::new(Code::Internal, format!("{why}; check who may read it, and the disk it is on"))
 }

@@ -7,48 +7,17 @@ use api::{
     runtime::{self, Executable, UnitChange, UnitKind, UnitResult as WireResult},
 };
 use prost::Message;
-use tonic::{Code, Status};
+use tonic::Status;
 use units::{
-    Answer, Change, ChangeCause, CommandSpec, Kind, Name, Order, Origin, Refusal, ResourceLimits,
-    RunId, Status as Short, UnitDetail, UnitResult, UnitSpec, UnitView, Wanted,
+    Change, ChangeCause, CommandSpec, Kind, Name, Refusal, RunId, Status as Short, UnitResult,
+    UnitSpec, UnitView, Wanted,
 };
 
 use super::{
     record,
-    status::{invalid, invalid_definition, unanswered},
+    status::{invalid, no_unit, unanswered},
 };
-use crate::{
-    cgroups::MissingController,
-    definition,
-    doors::{Core, Unanswered},
-    scheduling::cause,
-};
-
-/// The unit that is registered under this name, or else the one that is known under it.
-pub(super) async fn by_name(core: &Core, name: &str) -> Result<Arc<UnitSpec>, Status> {
-    let name: Name = name.parse().map_err(|why| invalid("name", why))?;
-    let registered = core.schedule.entry(&name).await;
-    if let Ok(Some(entry)) = &registered {
-        let executable = Executable::decode(entry.definition.as_slice()).map_err(|why| {
-            let sentence = format!(
-                "what is registered as {name} cannot be read: {why}; enable it anew or destroy it"
-            );
-            Status::data_loss(sentence)
-        })?;
-        return checked(core, executable);
-    }
-    match inspect(core, name.clone(), Origin::daemon("it is to be started")).await {
-        Ok(detail) => Ok(detail.spec),
-        Err(Unanswered::Refused(Refusal::NoSuchUnit(_))) => Err(match registered {
-            Ok(_) => Status::not_found(format!(
-                "nothing is registered under the name {name}, and no unit of it is known; enable it, or give its definition"
-            )),
-            // It may be registered there.
-            Err(why) => Status::unavailable(format!("{why}{}", cause(why.as_ref()))),
-        }),
-        Err(why) => Err(unanswered(&why)),
-    }
-}
+use crate::doors::{Core, Unanswered, registered::checked};
 
 /// A unit that is not registered.
 pub(super) async fn defined(
@@ -59,40 +28,13 @@ pub(super) async fn defined(
     if meta.name.is_empty() {
         meta.name = RunId::from_bytes(uuid::Uuid::new_v4().into_bytes()).to_string();
     }
-    let spec = checked(core, executable)?;
+    let spec = checked(core, executable).map_err(|why| no_unit(&why))?;
     if core.schedule.holds(&spec.name).await {
         let name = &spec.name;
         let why = format!("the name {name} is registered; start it by its name, or choose another");
         return Err(Status::already_exists(why));
     }
     Ok(spec)
-}
-
-/// A definition with every field looked at.
-pub(super) fn checked(core: &Core, executable: Executable) -> Result<Arc<UnitSpec>, Status> {
-    let spec = definition::unit(executable, core.usual).map_err(|why| invalid_definition(&why))?;
-    supports(core, &spec.setting.limits)?;
-    Ok(Arc::new(spec))
-}
-
-/// Refuses limits that nobody would keep.
-pub(super) fn supports(core: &Core, limits: &ResourceLimits) -> Result<(), Status> {
-    let supported = match &core.cgroups {
-        Some(cgroups) => cgroups.supports(limits),
-        None => MissingController::without_cgroups(limits),
-    };
-    supported.map_err(|why| Status::new(Code::FailedPrecondition, why.to_string()))
-}
-
-/// All about a unit.
-pub(super) async fn inspect(
-    core: &Core,
-    name: Name,
-    origin: Origin,
-) -> Result<UnitDetail, Unanswered> {
-    let answer = core.ask(Order::Inspect { name }, origin).await?;
-    let Answer::Unit(detail) = answer else { return Err(Unanswered::OutOfTurn) };
-    Ok(*detail)
 }
 
 /// Why nothing can be told of a unit, or forgotten: it may be registered all the same.

@@ -17,7 +17,7 @@ use std::{
     fs, io,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ use tokio::{
 
 pub(crate) use latency::{Latencies, Timing};
 
-use super::Core;
+use super::{Core, telling::Problem};
 use crate::configuration::{Configuration, Export, MetricsListen};
 
 /// How many are answered at a time; others wait at the listener.
@@ -44,9 +44,9 @@ pub(crate) struct Metrics {
     listen: Option<MetricsListen>,
     export: Option<Export>,
     pub(crate) latencies: Latencies,
-    problem: Mutex<Option<String>>,
+    problem: Problem,
     /// Why they are not sent.
-    unsent: Mutex<Option<String>>,
+    unsent: Problem,
 }
 
 impl Metrics {
@@ -56,31 +56,13 @@ impl Metrics {
         if listen.is_none() && export.is_none() {
             return None;
         }
-        let (latencies, problem, unsent) =
-            (Latencies::default(), Mutex::default(), Mutex::default());
+        let (latencies, problem, unsent) = Default::default();
         Some(Arc::new(Self { listen, export, latencies, problem, unsent }))
     }
 
     /// Why nobody can ask, or nothing is sent, where that is so.
     pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
-        self.problem().into_iter().chain(self.unsent())
-    }
-
-    fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn unsent(&self) -> Option<String> {
-        self.unsent.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    #[cfg(feature = "opentelemetry")]
-    fn set_unsent(&self, problem: Option<String>) {
-        *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = problem;
-    }
-
-    fn set_problem(&self, problem: Option<String>) {
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        self.problem.told().into_iter().chain(self.unsent.told())
     }
 }
 
@@ -103,12 +85,10 @@ fn send_to(export: Export, core: Core, metrics: Arc<Metrics>) {
 /// This build cannot, and says so.
 #[cfg(not(feature = "opentelemetry"))]
 fn send_to(Export { endpoint, .. }: Export, _: Core, metrics: Arc<Metrics>) {
-    let problem = format!(
+    metrics.unsent.set(format!(
         "cannot send metrics to {endpoint}: this auraed-core was built without the Cargo feature opentelemetry; upgrade to \
          one that has it, or leave [opentelemetry] out"
-    );
-    tracing::error!("{problem}");
-    *metrics.unsent.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    ));
 }
 
 fn serve_at(listen: MetricsListen, core: Core, metrics: Arc<Metrics>) {
@@ -116,19 +96,15 @@ fn serve_at(listen: MetricsListen, core: Core, metrics: Arc<Metrics>) {
         loop {
             let why = match bind(&listen).await {
                 Ok(listener) => {
-                    metrics.set_problem(None);
+                    metrics.problem.clear();
                     tracing::info!(%listen, "metrics are served");
                     accept(&listener, &core, &metrics).await
                 }
                 Err(why) => why,
             };
-            let problem = format!(
+            metrics.problem.set(format!(
                 "cannot serve metrics at {listen}: {why}; free it, or choose another as [metrics] listen and start auraed again"
-            );
-            if metrics.problem().as_ref() != Some(&problem) {
-                tracing::error!("{problem}");
-            }
-            metrics.set_problem(Some(problem));
+            ));
             sleep(RETRY).await;
         }
     });

@@ -35,7 +35,7 @@ pub(super) async fn send(core: &Core, metrics: &Metrics, export: &Export) {
     let channel = match Endpoint::from_shared(export.endpoint.clone()) {
         Ok(endpoint) => endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).connect_lazy(),
         // The configuration has looked at it.
-        Err(why) => return metrics.set_unsent(Some(format!("{}: {why}", export.endpoint))),
+        Err(why) => return metrics.unsent.set(format!("{}: {why}", export.endpoint)),
     };
     let mut collector = MetricsServiceClient::new(channel);
     let mut ticks = interval(export.interval);
@@ -48,10 +48,10 @@ pub(super) async fn send(core: &Core, metrics: &Metrics, export: &Export) {
                 export.endpoint
             )
         });
-        if let Some(problem) = problem.as_ref().filter(|_| metrics.unsent().is_none()) {
-            tracing::error!("{problem}");
+        match problem {
+            Some(problem) => metrics.unsent.set(problem),
+            None => metrics.unsent.clear(),
         }
-        metrics.set_unsent(problem);
     }
 }
 

@@ -9,8 +9,8 @@ use units::{
     ProcessExit, ProcessUsage, Role, RunId, StartFailure, StopHow, UnitResult, UnitSpec, UnitState,
     Wanted,
     kept::{
-        End, Failure, Identity, Keep, KeptBelonging, KeptEnd, KeptRun, KeptUnit, Part, Stage,
-        StartWindow,
+        End, Failure, Identity, Keep, KeptBelonging, KeptEnd, KeptRun, KeptUnit, Listener, Part,
+        Stage, StartWindow,
     },
 };
 
@@ -26,7 +26,7 @@ fn id() -> impl Strategy<Value = RunId> {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    (select(&[Door::Grpc, Door::Drunc, Door::Daemon][..]), ".{0,8}", ".{0,8}")
+    (select(&[Door::Grpc, Door::Drunc, Door::Drpc, Door::Daemon][..]), ".{0,8}", ".{0,8}")
         .prop_map(|(door, identity, reason)| Origin { door, identity, reason })
 }
 
@@ -142,6 +142,7 @@ fn run() -> impl Strategy<Value = KeptRun> {
         Just(End::Unwanted),
         any::<i32>().prop_map(End::Pending),
         any::<i32>().prop_map(End::Asked),
+        any::<i32>().prop_map(End::Preparing),
         (0_u64..1 << 60).prop_map(|nanos| End::Killed(Duration::from_nanos(nanos))),
     ];
     let belonging = (role(), any::<(u32, bool)>())
@@ -155,6 +156,7 @@ fn run() -> impl Strategy<Value = KeptRun> {
         ),
         (option::of(exit()), option::of(failure()), option::of(".{0,8}")),
         (leftovers(), option::of(time()), option::of(belonging)),
+        option::of((".{0,8}", any::<u32>(), any::<bool>())),
     )
         .prop_map(
             |(
@@ -162,6 +164,7 @@ fn run() -> impl Strategy<Value = KeptRun> {
                 (stage, end, (pid, started_at, gone_at, empty, unclaimed)),
                 (exit, failure, lost),
                 (leftovers, timer, unit),
+                listener,
             )| {
                 KeptRun {
                     identity,
@@ -179,6 +182,11 @@ fn run() -> impl Strategy<Value = KeptRun> {
                     leftovers,
                     timer,
                     unclaimed,
+                    listener: listener.map(|(socket, rank, chunked)| Listener {
+                        socket,
+                        rank,
+                        chunked,
+                    }),
                     unit,
                 }
             },

@@ -221,6 +221,7 @@ fn it_is_written_anew_before_it_is_long() {
             leftovers: Leftovers::None,
             timer: None,
             unclaimed: false,
+            listener: None,
             unit: None,
         };
         opened.ledger.keep(

@@ -144,6 +144,7 @@ impl Core {
                 self.lose(now, id, (why, empty), actions);
             }
         }
+        self.look_after(id, actions);
         self.await_claim(now, id);
     }
 
@@ -212,6 +213,11 @@ impl Core {
         let Some(run) = self.runs.get(&id) else { return };
         match run.end {
             End::Unwanted | End::Pending(_) => {}
+            End::Preparing(_) => {
+                // Who has ended meanwhile is told nothing; what it left is asked to end.
+                let listener = run.listener.clone().filter(|_| run.exit.is_none());
+                actions.extend(listener.map(|listener| Action::Prepare { run: id, listener }));
+            }
             End::Asked(signal) => self.reach(now, id, signal, actions),
             End::Killed(_) => self.kill_as_wanted(now, id, actions),
         }
@@ -254,6 +260,11 @@ impl Core {
             End::Unwanted => {
                 let patience = run.patience(self.limits.leftover_timeout);
                 self.ask(now, id, SIGTERM, patience, actions);
+            }
+            // Nobody is left who listens.
+            End::Preparing(signal) => {
+                let patience = run.patience(self.limits.leftover_timeout);
+                self.ask(now, id, signal, patience, actions);
             }
             // The deadline stands.
             End::Pending(signal) => {

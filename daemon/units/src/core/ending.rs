@@ -64,7 +64,8 @@ impl Core {
         };
         let patience = run.patience(self.limits.stop_timeout);
         match (&run.stage, run.end) {
-            (Stage::Settling, _) | (Stage::Starting, End::Asked(_) | End::Killed(_)) => {}
+            (Stage::Settling, _)
+            | (Stage::Starting, End::Preparing(_) | End::Asked(_) | End::Killed(_)) => {}
             (Stage::Starting, End::Unwanted) => {
                 run.end = End::Pending(signal);
                 let patience = now.monotonic.saturating_add(patience);
@@ -73,9 +74,12 @@ impl Core {
             }
             (Stage::Starting, End::Pending(_)) => run.end = End::Pending(signal),
             (Stage::Running | Stage::Clearing, End::Unwanted | End::Pending(_)) => {
-                self.ask(now, id, signal, patience, actions);
+                self.prepare(now, id, signal, patience, actions);
             }
             // The deadline stands: asking again must not put the end off.
+            (Stage::Running | Stage::Clearing, End::Preparing(_)) => {
+                run.end = End::Preparing(signal);
+            }
             (Stage::Running | Stage::Clearing, End::Asked(_)) => {
                 run.end = End::Asked(signal);
                 self.reach(now, id, signal, actions);
@@ -135,8 +139,12 @@ impl Core {
     /// What is left of a run is left alive.
     pub(super) fn let_go(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if run.exit.is_none() || !run.empty {
+        let (lives, known) = (run.exit.is_none(), run.lost.is_none());
+        if lives || !run.empty {
             run.leftovers = Leftovers::Left;
+        }
+        if lives && known {
+            self.unit_let_go(now, id, actions);
         }
         self.settle(now, id, actions);
     }
@@ -151,7 +159,7 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let pause = match run.end {
             End::Killed(pause) => pause.saturating_mul(2).min(LONGEST_KILL_PAUSE),
-            End::Unwanted | End::Pending(_) | End::Asked(_) => FIRST_KILL_PAUSE,
+            End::Unwanted | End::Pending(_) | End::Preparing(_) | End::Asked(_) => FIRST_KILL_PAUSE,
         };
         run.end = End::Killed(pause);
         if run.stage == Stage::Clearing {
@@ -258,11 +266,15 @@ impl Core {
             self.give_up_unclaimed(now, id, actions);
             return;
         }
+        if let End::Preparing(_) = run.end {
+            self.prepared(now, id, actions);
+            return;
+        }
         let main_lives = run.exit.is_none() && run.lost.is_none();
         let kills = self.final_kill(run);
         let first = match run.end {
             End::Killed(_) => false,
-            End::Unwanted | End::Pending(_) | End::Asked(_) => true,
+            End::Unwanted | End::Pending(_) | End::Preparing(_) | End::Asked(_) => true,
         };
         if first {
             self.unit_not_heard(id, main_lives);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     Account, ExitRecord, Origin, ProcessExit, RunId, StartFailure,
-    kept::{Fate, Keep, Numbers},
+    kept::{Fate, Keep, Listener, Numbers},
     order::{Answer, Command, Execution, Ticket, Whom},
     unit::{Change, Role, Told, UnitSpec},
 };
@@ -25,6 +25,8 @@ pub struct Limits {
     pub leftover_timeout: Duration,
     /// How long a run may take to end when it is told to.
     pub stop_timeout: Duration,
+    /// How long it may take to tell a program where it listens that it is to end.
+    pub prepare_timeout: Duration,
     /// How long it may take until the program is executed.
     pub start_timeout: Duration,
     /// The bound of [`crate::Order::ShutDown`]; what is left then is killed.
@@ -107,6 +109,18 @@ pub enum Event {
         /// The run.
         run: RunId,
     },
+    /// The run's program says that it is ready (NotifyReady of dRPC).
+    Serves {
+        /// The run.
+        run: RunId,
+        /// Where it listens to us, if anywhere.
+        listener: Option<Listener>,
+    },
+    /// The run's program has been told that it is to end, or cannot be told.
+    Prepared {
+        /// The run.
+        run: RunId,
+    },
     /// The run's program says something about itself (`STATUS=` of sd_notify(3)).
     Notified {
         /// The run.
@@ -159,6 +173,20 @@ pub enum Action {
         told: Told,
         /// Who ordered it.
         origin: Origin,
+    },
+    /// Look now and then whether the run's program answers where it listens, as long as it lives.
+    Probe {
+        /// The run.
+        run: RunId,
+        /// Where it listens.
+        listener: Listener,
+    },
+    /// Tell the run's program where it listens that it is to end; [`Event::Prepared`] follows.
+    Prepare {
+        /// The run.
+        run: RunId,
+        /// Where it listens.
+        listener: Listener,
     },
     /// Send a signal to all processes of the run, and SIGCONT after it.
     Signal {

@@ -38,7 +38,7 @@ impl Core {
         match end {
             End::Unwanted => self.disarm(id),
             End::Pending(signal) => self.reach(now, id, signal, actions),
-            End::Asked(_) | End::Killed(_) => self.kill(now, id, actions),
+            End::Preparing(_) | End::Asked(_) | End::Killed(_) => self.kill(now, id, actions),
         }
         self.unit_executed(now, id, pid, actions);
         if exited {
@@ -115,7 +115,7 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return };
         actions.push(Action::AwaitEmpty { run: id });
         match run.end {
-            End::Unwanted | End::Pending(_) => {
+            End::Unwanted | End::Pending(_) | End::Preparing(_) => {
                 run.leftovers = Leftovers::Terminated;
                 let patience = run.patience(self.limits.leftover_timeout);
                 let signal = run.usual_signal();

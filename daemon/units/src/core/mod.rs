@@ -19,6 +19,7 @@ mod event;
 mod finding;
 mod keeping;
 mod life;
+mod listening;
 mod registry;
 mod units;
 
@@ -29,7 +30,7 @@ use std::{
 };
 
 use crate::{
-    Name, Origin, Refusal, RunId,
+    Name, Origin, Readiness, Refusal, RunId,
     kept::Keep,
     order::{Answer, Command, Execution, Order, Target, Ticket},
     run::{Identity, Run},
@@ -151,7 +152,9 @@ impl Core {
             Event::Room { there } => self.no_room = !there,
             Event::Emptied { run } => self.emptied(now, run, actions),
             Event::Settled { run, account } => self.settled(now, run, account, actions),
-            Event::Ready { run } => self.unit_ready(now, run, actions),
+            Event::Ready { run } => self.unit_ready(now, (run, Readiness::Notify), actions),
+            Event::Serves { run, listener } => self.serves(now, run, listener, actions),
+            Event::Prepared { run } => self.prepared(now, run, actions),
             Event::Notified { run, status } => self.unit_notified(run, &status),
             Event::Tick => self.tick(now, actions),
         }

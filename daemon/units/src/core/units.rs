@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Action, Core, Now, Waited};
 use crate::{
-    Cause, ExitRecord, Name, Origin, Refusal, RunId,
+    Cause, ExitRecord, Name, Origin, Readiness, Refusal, RunId,
     kept::Keep,
     order::{StopHow, Ticket},
     run::Run,
@@ -159,9 +159,14 @@ impl Core {
         }
     }
 
-    pub(super) fn unit_ready(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+    pub(super) fn unit_ready(
+        &mut self,
+        now: Now,
+        (id, said): (RunId, Readiness),
+        actions: &mut Vec<Action>,
+    ) {
         if let Some(name) = self.unit_of(id) {
-            self.turn(now, &name, actions, |unit, turn| unit.ready(turn, id));
+            self.turn(now, &name, actions, |unit, turn| unit.ready(turn, id, said));
         }
     }
 
@@ -186,6 +191,13 @@ impl Core {
         let cause = exit.map(|exit| exit.cause.clone());
         if let Some((name, cause)) = self.unit_of(id).zip(cause) {
             self.turn(now, &name, actions, |unit, turn| unit.main_ended(turn, id, &cause));
+        }
+    }
+
+    /// The program is left alive: nothing more is heard of it.
+    pub(super) fn unit_let_go(&mut self, now: Now, id: RunId, actions: &mut Vec<Action>) {
+        if let Some(name) = self.unit_of(id) {
+            self.turn(now, &name, actions, |unit, turn| unit.main_let_go(turn, id));
         }
     }
 

@@ -109,6 +109,8 @@ pub enum Readiness {
     Executed,
     /// When its program says `READY=1` (sd_notify(3)).
     Notify,
+    /// When its program says NotifyReady (dRPC, as DAOS's engines do).
+    Drpc,
 }
 
 impl UnitSpec {

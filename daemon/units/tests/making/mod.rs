@@ -11,6 +11,7 @@ pub(crate) const LIMITS: Limits = Limits {
     start_timeout: Duration::from_secs(15),
     shut_down_timeout: Duration::from_secs(7),
     claim_timeout: Duration::from_secs(30),
+    prepare_timeout: Duration::from_secs(5),
     live_runs: 4,
 };
 

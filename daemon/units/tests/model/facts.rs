@@ -25,6 +25,12 @@ pub(crate) struct Known {
     /// Since when it is to end.
     pub(crate) unwanted_since: Option<Duration>,
     pub(crate) killed_at: Option<Duration>,
+    /// Whether it has said where it listens.
+    pub(crate) listens: bool,
+    /// Since when it is being told that it is to end.
+    pub(crate) preparing: Option<Duration>,
+    /// When it got its signal after that.
+    pub(crate) told_at: Option<Duration>,
     pub(crate) settling: bool,
     /// Nobody can know its end, for this reason.
     pub(crate) lost: Option<String>,
@@ -55,6 +61,9 @@ impl Known {
             stopped_by: None,
             unwanted_since: None,
             killed_at: None,
+            listens: false,
+            preparing: None,
+            told_at: None,
             settling: false,
             lost: None,
             unclaimed: None,
@@ -104,6 +113,14 @@ impl Known {
     /// Whether the end of its main process would be heard now.
     pub(crate) fn heard(&self) -> bool {
         !self.starting && !self.settling && self.exit.is_none()
+    }
+
+    /// It is asked to end; where it listens it has been told before.
+    pub(crate) fn signalled(&mut self, now: Duration) {
+        let before = self.preparing.or(self.told_at).or(self.killed_at).is_some();
+        let told = !self.listens || before || self.exit.is_some() || self.lost.is_some();
+        assert!(!self.starting && told, "{self:?} is asked to end");
+        self.told_at.get_or_insert(now);
     }
 
     /// How long its signal has.

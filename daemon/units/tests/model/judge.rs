@@ -7,8 +7,8 @@ use std::{
 };
 
 use units::{
-    Action, Answer, Command, Core, Event, Execution, Limits, Now, Order, Origin, Refusal, Role,
-    RunId, Ticket, UnitSpec,
+    Action, Answer, Command, Core, Event, Execution, ExitRecord, Leftovers, Limits, Now, Order,
+    Origin, Refusal, Role, RunId, Ticket, UnitSpec,
 };
 
 use super::{
@@ -117,6 +117,8 @@ impl Judge {
             | Event::OutputsLost { .. }
             | Event::Settled { .. }
             | Event::Ready { .. }
+            | Event::Serves { .. }
+            | Event::Prepared { .. }
             | Event::Notified { .. } => {}
         }
         Origin::daemon("")
@@ -197,6 +199,19 @@ impl Judge {
         }
     }
 
+    /// A run is over, but for what is written of it.
+    fn settles(&mut self, now: Duration, id: RunId, record: &ExitRecord) {
+        let run = self.live.get_mut(&id).filter(|run| !run.settling);
+        assert!(run.is_some(), "settled twice, or never begun");
+        run.into_iter().for_each(|run| {
+            if record.leftovers == Leftovers::Left && run.heard() && run.is_program() {
+                self.units.let_go(&run.name, now);
+            }
+            (run.settling, run.starting) = (true, false);
+            run.check(id, record);
+        });
+    }
+
     fn action(&mut self, now: Duration, origin: &Origin, action: &Action) {
         match action {
             Action::Spawn { execution, origin: by } => {
@@ -206,13 +221,18 @@ impl Judge {
             Action::SpawnUnit { run, spec, role, told, origin } => {
                 self.spawns_unit(now, *run, (spec, *role), told.main_pid, origin);
             }
+            Action::Probe { run, .. } => self.looks_after(*run),
+            Action::Prepare { run, .. } => self.prepares(now, *run),
             Action::Signal { run, .. } => {
-                self.signals(now, *run).into_iter().for_each(|run| assert!(!run.starting));
+                self.signals(now, *run).into_iter().for_each(|run| run.signalled(now));
             }
             Action::SignalMain { run, signal } => {
                 self.signals(now, *run).into_iter().for_each(|run| {
-                    assert!(!run.starting && run.exit.is_none(), "{action:?} of nobody");
-                    run.killed_at = (*signal == 9).then_some(now).or(run.killed_at);
+                    assert!(run.exit.is_none(), "{action:?} of nobody");
+                    match signal {
+                        9 => run.killed_at = Some(now),
+                        _ => run.signalled(now),
+                    }
                 });
             }
             Action::Deliver { run, .. } => {
@@ -230,14 +250,7 @@ impl Judge {
                 let run = self.signals(now, *run).filter(|_| !delivers);
                 run.into_iter().for_each(|run| run.killed_at = Some(now));
             }
-            Action::Settle { run: id, record } => {
-                let run = self.live.get_mut(id).filter(|run| !run.settling);
-                assert!(run.is_some(), "settled twice, or never begun");
-                run.into_iter().for_each(|run| {
-                    (run.settling, run.starting) = (true, false);
-                    run.check(*id, record);
-                });
-            }
+            Action::Settle { run, record } => self.settles(now, *run, record),
             Action::Release { run: id, record } => {
                 let run = self.live.remove(id).filter(|run| run.settling);
                 assert!(run.is_some(), "released before it was settled, or twice");
@@ -257,6 +270,22 @@ impl Judge {
             Action::Tell(change) => self.units.told(now, change),
             Action::Reply(ticket, answer) => self.reply(now, origin, *ticket, answer),
         }
+    }
+
+    /// A program has said where it listens, or does so still under the next core.
+    fn looks_after(&mut self, run: RunId) {
+        let run = self.live.get_mut(&run).filter(|run| !run.settling && run.exit.is_none());
+        assert!(run.is_some(), "nobody is looked after");
+        run.into_iter().for_each(|run| run.listens = true);
+    }
+
+    /// A program that listens is told that it is to end, before it gets a signal.
+    fn prepares(&mut self, now: Duration, run: RunId) {
+        let run = self.signals(now, run);
+        run.into_iter().for_each(|run| {
+            assert!(run.listens && run.heard() && run.killed_at.is_none(), "{run:?} is told");
+            run.preparing.get_or_insert(now);
+        });
     }
 
     /// The run that a signal is sent to; one of a unit is to end then, if nobody has told of that before.
@@ -374,7 +403,20 @@ impl Judge {
                 assert!(run.killed_at.is_some(), "{run:?} outlives the end of everything");
             }
             assert!(next.is_some(), "{run:?} is to end, and would be forgotten");
-            if ticked && since + run.patience(self.limits.stop_timeout) <= now {
+            let asked = match (run.preparing, run.told_at) {
+                (Some(at), None) => {
+                    let over = at + self.limits.prepare_timeout <= now;
+                    assert!(
+                        !ticked || !over || run.killed_at.is_some(),
+                        "{run:?} has had its time"
+                    );
+                    None
+                }
+                (Some(_), told) => told,
+                (None, _) => Some(since),
+            };
+            let patience = run.patience(self.limits.stop_timeout);
+            if ticked && asked.is_some_and(|at| at + patience <= now) {
                 assert!(run.killed_at.is_some(), "{run:?} was asked in vain, and not killed");
             }
             let pause_over = run.killed_at.is_some_and(|at| at + LONGEST_PAUSE <= now);

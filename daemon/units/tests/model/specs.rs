@@ -88,10 +88,11 @@ pub(crate) fn unit() -> BoxedStrategy<Arc<UnitSpec>> {
                 option::of(milliseconds(&[300, 6_000, 30_000])),
                 option::weighted(0.2, milliseconds(&[200, 3_000])),
             );
-            let who = (2_u8..5, prop::bool::weighted(0.3));
+            let says = prop_oneof![7 => Just(Readiness::Executed), 3 => Just(Readiness::Notify), 1 => Just(Readiness::Drpc)];
+            let who = (2_u8..5, says);
             (who, command(), commands, restart(oneshot), stop(), times).prop_map(
                 move |(
-                    (end, notifies),
+                    (end, readiness),
                     main,
                     (before, after, on_stop, on_reload),
                     restart,
@@ -106,8 +107,8 @@ pub(crate) fn unit() -> BoxedStrategy<Arc<UnitSpec>> {
                     } else {
                         spec.run_limit = times.1;
                     }
-                    if notifies && !oneshot {
-                        spec.readiness = Readiness::Notify;
+                    if !oneshot {
+                        spec.readiness = readiness;
                     }
                     if !oneshot || remain_after_exit {
                         spec.on_reload = on_reload;

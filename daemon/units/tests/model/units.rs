@@ -85,6 +85,16 @@ impl Units {
         }
     }
 
+    /// The program of this unit is left alive.
+    pub(crate) fn let_go(&mut self, name: &Name, now: Duration) {
+        if let Some(unit) = self.known.get_mut(name) {
+            let stable = unit.spec.restart.reset_after;
+            if unit.up_since.is_some_and(|at| at + stable <= now) {
+                unit.streak = 0;
+            }
+        }
+    }
+
     /// A run of a unit is begun.
     pub(crate) fn spawned(
         &mut self,

@@ -10,7 +10,8 @@ use std::{
 use units::{
     Account, Action, Cause, Command, Core, Event, Execution, ExitRecord, KillMode, Kind, Leftovers,
     Limits, Name, Now, Order, Origin, ProcessExit, Role, RunId, StartFailure, StopHow, Target,
-    Ticket, UnitSpec, Whom, kept::Fate,
+    Ticket, UnitSpec, Whom,
+    kept::{Fate, Listener},
 };
 
 use super::Judge;
@@ -51,6 +52,8 @@ pub(crate) struct Nature {
     pub(crate) leaves: Leaves,
     /// Whether it says that it is ready, perhaps before it is known to have been executed.
     pub(crate) says_ready: bool,
+    /// Whether it says then where it listens; what it is told there it does not hear where it heeds no signals.
+    pub(crate) listens: bool,
     /// Whether memory ran out while it ran.
     pub(crate) out_of_memory: bool,
     /// How many kills it takes, as processes slip away where no cgroup holds them.
@@ -74,6 +77,15 @@ struct Program {
     lost: bool,
     /// Whose program or command it is.
     unit: Option<(Arc<UnitSpec>, Role)>,
+}
+
+/// What a program says when it is ready.
+fn ready(run: RunId, nature: Nature) -> Event {
+    if !nature.listens {
+        return Event::Ready { run };
+    }
+    let listener = Listener { socket: "/run/engine".to_owned(), rank: 0, chunked: false };
+    Event::Serves { run, listener: Some(listener) }
 }
 
 /// The machine, the core that runs it, and the judge.
@@ -190,7 +202,7 @@ impl World {
         assert_eq!(self.core.unadopted().count(), 0);
         // Programs say it to whoever is there.
         let says = self.programs.iter().filter(|(_, it)| it.nature.says_ready && it.pid != 0);
-        self.pending.extend(says.map(|(run, _)| Event::Ready { run: *run }));
+        self.pending.extend(says.map(|(run, it)| ready(*run, it.nature)));
     }
 
     /// What is found of a run by who comes after its daemon.
@@ -315,6 +327,10 @@ impl World {
         match action {
             Action::Spawn { execution, .. } => self.spawn(execution.run, None),
             Action::SpawnUnit { run, spec, role, .. } => self.spawn(run, Some((spec, role))),
+            Action::Prepare { run, .. } => {
+                let hears = self.programs.get(&run).is_some_and(|it| it.nature.heeds_signals);
+                self.pending.extend(hears.then_some(Event::Prepared { run }));
+            }
             Action::SignalMain { run, signal: 9 } => self.kill_main(run),
             Action::SignalMain { run, signal } => self.signal(run, signal, Whom::Main),
             Action::Deliver { run, signal, whom } => self.signal(run, signal, whom),
@@ -338,7 +354,7 @@ impl World {
                 assert!(self.programs.remove(&run).is_some());
             }
             Action::Forget { run } => drop(self.programs.remove(&run)),
-            Action::Tell(_) | Action::Reply(..) | Action::Keep { .. } => {}
+            Action::Tell(_) | Action::Reply(..) | Action::Keep { .. } | Action::Probe { .. } => {}
         }
     }
 
@@ -380,7 +396,7 @@ impl World {
             Spawner::Hangs | Spawner::Mute => {}
         }
         if made && is_program && nature.says_ready {
-            self.pending.push(Event::Ready { run });
+            self.pending.push(ready(run, nature));
         }
     }
 

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use units::{
-    Account, Answer, Cause, ChangeCause, ExitSet, Kind, Readiness, Refusal, RestartWhen, Role,
-    StopHow, UnitResult, UnitSpec, UnitState,
+    Account, Answer, Cause, ChangeCause, ExitSet, KillMode, Kind, Readiness, Refusal, RestartWhen,
+    Role, StopHow, UnitResult, UnitSpec, UnitState,
 };
 
 use crate::{
@@ -215,6 +215,26 @@ fn the_pause_grows_by_equal_factors_and_begins_anew_after_a_stable_run() {
     assert_eq!(town.detail().view.restarts, 9, "the count is of all");
     town.ends(Role::Main, Cause::Exited(0));
     assert_eq!(town.records.last().unwrap().restarts, 9);
+}
+
+#[test]
+fn a_stable_run_that_is_left_alive_makes_up_for_the_failures_before_it_too() {
+    let spec = service(|it| {
+        it.restart.when = RestartWhen::Always;
+        it.restart.delay = Duration::from_secs(1);
+        it.restart.max_delay = Some(Duration::from_secs(32));
+        it.restart.steps = 5;
+        it.restart.reset_after = Duration::from_secs(10);
+        it.run_limit = Some(Duration::from_secs(20));
+        it.stop.kill_mode = KillMode::None;
+    });
+    let mut town = Town::with_up(&spec);
+    town.ends(Role::Main, Cause::Exited(1));
+    assert_eq!(town.pass_to_deadline(), Duration::from_secs(1));
+    town.executes(Role::Main);
+    assert_eq!(town.pass_to_deadline(), Duration::from_secs(20));
+    assert_eq!(town.state(), UnitState::Waiting, "its time was over, and it was left alive");
+    assert_eq!(town.pass_to_deadline(), Duration::from_secs(1));
 }
 
 #[test]

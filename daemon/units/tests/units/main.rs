@@ -16,6 +16,7 @@ mod end_of_all;
 mod environment;
 mod keeper_lost;
 mod limits;
+mod listening;
 #[cfg(test)]
 mod nameless;
 mod refused;

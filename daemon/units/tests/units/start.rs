@@ -62,6 +62,28 @@ fn with_notify_a_start_is_over_when_the_program_says_so() {
 }
 
 #[test]
+fn who_is_to_say_so_one_way_is_not_heard_in_another() {
+    for drpc in [false, true] {
+        let mut town = Town::new();
+        let readiness = if drpc { Readiness::Drpc } else { Readiness::Notify };
+        let she = town.order(start(&service(|it| it.readiness = readiness)));
+        town.executes(Role::Main);
+        if drpc {
+            town.says_ready()
+        } else {
+            town.serves()
+        }
+        assert_eq!((town.state(), town.answer(she)), (UnitState::Starting, None));
+        if drpc {
+            town.serves()
+        } else {
+            town.says_ready()
+        }
+        assert!(matches!(town.answer(she), Some(Answer::Up { .. })));
+    }
+}
+
+#[test]
 fn a_program_that_ends_before_it_is_ready_breaks_the_protocol() {
     let mut town = Town::new();
     let she = town.order(start(&service(|it| it.readiness = Readiness::Notify)));

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use units::{
     Account, Action, Answer, Argv, Cause, Change, Command, CommandLine, CommandSpec, Core, Event,
     ExitRecord, Limits, Name, Now, Order, Origin, Refusal, Role, RunId, StartFailure, StopHow,
-    Target, Ticket, UnitDetail, UnitSpec, UnitState,
+    Target, Ticket, UnitDetail, UnitSpec, UnitState, kept::Listener,
 };
 
 use crate::making::{LIMITS, exit, person};
@@ -143,6 +143,8 @@ impl Town {
                 assert_eq!(self.answers.insert(ticket, answer), None, "answered twice");
             }
             Action::Spawn { .. }
+            | Action::Probe { .. }
+            | Action::Prepare { .. }
             | Action::Signal { .. }
             | Action::SignalMain { .. }
             | Action::Deliver { .. }
@@ -206,6 +208,12 @@ impl Town {
             Action::Kill { run } => Some(format!("kill {}", role(run))),
             Action::AwaitEmpty { run } => Some(format!("await {}", role(run))),
             Action::Spawn { .. } => Some("spawn".to_owned()),
+            Action::Probe { run, listener } => {
+                Some(format!("probe {} at {}", role(run), listener.socket))
+            }
+            Action::Prepare { run, listener } => {
+                Some(format!("prepare {} at {}", role(run), listener.socket))
+            }
             Action::Settle { .. }
             | Action::Forget { .. }
             | Action::Keep { .. }
@@ -249,6 +257,17 @@ impl Town {
 
     pub(crate) fn says_ready(&mut self) {
         self.tell(Event::Ready { run: self.id(Role::Main) });
+    }
+
+    /// The same, by dRPC.
+    pub(crate) fn serves(&mut self) {
+        self.tell(Event::Serves { run: self.id(Role::Main), listener: None });
+    }
+
+    /// The same, and it listens there.
+    pub(crate) fn listens(&mut self, socket: &str) {
+        let listener = Some(Listener { socket: socket.to_owned(), rank: 3, chunked: true });
+        self.tell(Event::Serves { run: self.id(Role::Main), listener });
     }
 
     /// Its main process ends and leaves nothing.

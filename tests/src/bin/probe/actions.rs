@@ -73,6 +73,8 @@ pub(crate) fn perform(words: &[String]) {
                     start(&["pause".to_owned()]);
                 }
             }
+            "orphans" => crate::load::orphans(number(word())),
+            "spin" => crate::load::spin(Duration::from_millis(number(word()))),
             "start" => start(&block(&mut words)),
             "report" => print(io::stdout(), format!("{}\n", report()).as_bytes()),
             unknown => panic!("unknown action {unknown:?}"),

@@ -1,6 +1,7 @@
 //! A program that misbehaves on request.
 //!
-//! Its arguments are actions, done in order; at the end of them it exits with status 0.
+//! Its arguments are actions, done in order; at the end of them it exits with status 0. Called `shell` it takes them from its
+//! standard input, line by line.
 //!
 //! | Action | What it does |
 //! |---|---|
@@ -28,16 +29,27 @@
 //! | `alloc MIB` | takes and touches memory |
 //! | `bomb COUNT` | starts that many children that pause |
 //! | `swarm MOST FILE` | the same until the kernel refuses one more, and adds how many there are to FILE |
+//! | `orphans COUNT` | makes so many children that make a child each, and end before it |
+//! | `spin MILLISECONDS` | takes all of a processor that it gets, for so long |
 //! | `start { ACTIONS }` | starts a child with these actions and goes on; blocks nest |
 //! | `report` | prints what it finds itself to be, as one line of JSON |
 
 mod actions;
+mod load;
 mod report;
 mod storm;
 
 use std::env;
 
 fn main() {
+    // A shell, to whoever executes it by a link of that name: each line of its input is actions.
+    if env::args_os().next().is_some_and(|name| name.to_string_lossy().ends_with("shell")) {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            actions::perform(&words);
+        }
+        return;
+    }
     let words: Vec<String> =
         env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
     actions::perform(&words);

@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         waiting_ends_with_the_status,
         nothing_commands_the_terminal,
         json_lines_are_readable,
+        long_lines_are_one,
         mistakes_are_one_line,
         the_log_level_changes_at_run_time,
     ]
@@ -82,6 +83,11 @@ fn lines_are_chosen() {
         assert_eq!(out(&["--since", "5m"]), "apple\npear\napricot\nfig\n");
         assert_eq!(out(&["--until", "5m"]), "");
         assert_eq!(daemon.aer(&["logs", "--run", &run, "-n", "1", "--stdout"]).out(), "apricot\n");
+        // Lines that match are counted, wherever they stand.
+        assert_eq!(out(&["-n", "1", "-g", "pear"]), "pear\n");
+        assert_eq!(out(&["-n", "2", "-g", "^ap"]), "apple\napricot\n");
+        assert_eq!(out(&["-n", "1", "-g", "^ap", "--wait"]), "");
+        assert_eq!(out(&["-n", "1", "-g", "i", "--wait"]), "fig\n");
         assert!(out(&["-n", "1", "-g", "fig", "-o", "json"]).contains("\"data\":\"fig\\n\""));
     });
 }
@@ -120,6 +126,7 @@ fn nothing_commands_the_terminal() {
             let shown = daemon.aer(arguments).out();
             assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
             assert!(shown.contains("\\u{1b}]0;owned\\u{7}"), "{shown:?}");
+            assert!(shown.contains("\\u{202e}x"), "{shown:?}");
         }
     });
 }
@@ -127,10 +134,28 @@ fn nothing_commands_the_terminal() {
 /// A line of JSON is shown as level, message and the rest; `cat` leaves it.
 fn json_lines_are_readable() {
     Daemon::with(Options::default(), |daemon| {
-        let line = r#"{"level":"warn","msg":"slow","ms":5}"#;
+        let line = r#"{"level":"warn","msg":"slow","ms":5.10,"t":1}"#;
         daemon.answer(named("app", daemon.probe(&["line", line])));
-        assert_eq!(daemon.aer(&["logs", "app", "-o", "short"]).out(), "WARN slow ms=5\n");
+        assert_eq!(daemon.aer(&["logs", "app", "-o", "short"]).out(), "WARN slow ms=5.10 t=1\n");
         assert_eq!(daemon.aer(&["logs", "app", "-o", "cat"]).out(), format!("{line}\n"));
+    });
+}
+
+/// A line of more than a piece is shown as one, and searched as one.
+fn long_lines_are_one() {
+    Daemon::with(Options::default(), |daemon| {
+        daemon.answer(named("long", daemon.probe(&["bytes", "300000", "line", "needle"])));
+        daemon.answer(named("short", daemon.probe(&["line", "nothing"])));
+        let whole = format!("{}needle\n", "x".repeat(300_000));
+        for arguments in [
+            &["logs", "long", "-o", "short"][..],
+            &["logs", "long", "-g", "^x*needle$"],
+            &["logs", "long", "-n", "1", "-g", "xneedle"],
+        ] {
+            assert!(daemon.aer(arguments).out() == whole, "{arguments:?}");
+        }
+        let both = daemon.aer(&["logs", "long", "short", "-g", "needle"]).out();
+        assert!(both == format!("long {whole}"), "{} bytes", both.len());
     });
 }
 
@@ -140,7 +165,7 @@ fn mistakes_are_one_line() {
         daemon.answer(named("job", daemon.probe(&["out", "x"])));
         for (arguments, wanted) in [
             (&["logs", "never"][..], "nothing of the name never has run here"),
-            (&["logs", "job", "never"], "never has run here"),
+            (&["logs", "never", "no"], "never has run here"),
             (&["logs", "job", "--since", "2999-01-01"], "in the future"),
             (&["logs", "job", "--since", "1m", "--until", "2m"], "--until is not later"),
             (&["logs", "job", "--since", "soon"], "\"soon\" is no time"),
@@ -174,6 +199,9 @@ fn the_log_level_changes_at_run_time() {
         eventually("it prints more", || daemon.log().contains("INFO auraed_core"));
         let told = daemon.aer(&["logs", "--daemon", "-g", "prints what passes debug"]).out();
         assert!(told.contains("before warn") && told.contains("to see more"), "{told}");
+        let refused = daemon.aer(&["daemon", "log-level", ""]);
+        assert_eq!((refused.code(), refused.out().as_str()), (Some(2), ""));
+        assert!(refused.err().contains("nothing was changed"), "{}", refused.err());
         let refused = daemon.aer(&["daemon", "log-level", "loud"]);
         assert_eq!((refused.code(), refused.err().trim_end().lines().count()), (Some(1), 1));
         assert!(refused.err().contains("filter: "), "{}", refused.err());

@@ -22,7 +22,7 @@ pub(crate) enum DaemonVerb {
 #[derive(Args, Debug)]
 pub(crate) struct LogLevel {
     /// off, error, warn, info, debug or trace, or levels by target, such as info,h2=debug
-    #[arg(value_name = "FILTER")]
+    #[arg(value_name = "FILTER", value_parser = filter)]
     pub(crate) filter: Option<String>,
 }
 
@@ -34,4 +34,15 @@ pub(crate) struct Upgrade {
     /// Leaves the keeper what it is, also where an auraed is in the folder of BINARY
     #[arg(long)]
     pub(crate) keep_keeper: bool,
+}
+
+/// On the wire no filter is a question, so an empty one (`aer daemon log-level "$LEVEL"`) would change nothing and look as if
+/// it had. What else is none the daemon says.
+fn filter(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty, and nothing was changed; write off, error, warn, info, debug or trace, or levels by \
+                    target: info,h2=debug; without a FILTER the present one is told"
+            .to_owned());
+    }
+    Ok(text.to_owned())
 }

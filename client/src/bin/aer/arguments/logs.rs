@@ -46,10 +46,10 @@ pub(crate) struct Logs {
     /// Follows the newest run until it has ended, and ends with its exit status
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Only the last so many lines of each
+    /// Only the last so many lines of each; with --grep, of those that match
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) lines: Option<u64>,
-    /// From this time on: 5m, 2h ago, 14:05, today, 2026-11-22T14:05:00Z
+    /// From this time on: 5m, 2 hours ago, 14:05, today, "2026-11-22 14:05"
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
     /// Up to this time
@@ -109,6 +109,14 @@ impl Logs {
             }
         }
         sources
+    }
+
+    /// Whether names and a number of lines are all that is said.
+    pub(crate) fn has_only_names_and_lines(&self) -> bool {
+        let more = self.all || self.follow || self.wait || self.stdout || self.stderr;
+        let bounded = self.since.is_some() || self.until.is_some() || self.grep.is_some();
+        let name = |source: &LogSource| matches!(source, LogSource::Name(_));
+        !more && !bounded && self.sources().iter().all(name)
     }
 
     /// What cannot be said together.

@@ -11,7 +11,7 @@ use super::{help, options::UnitOptions};
     override_usage = "aer enable [OPTIONS] NAME -- CMD [ARG]...\n       \
                       aer enable [OPTIONS] NAME -c STRING\n       \
                       aer enable [OPTIONS] -f FILE",
-    group(ArgGroup::new("what").required(true).args(["command", "argv", "file"]))
+    group(ArgGroup::new("what").args(["command", "argv", "file"]))
 )]
 pub(crate) struct Enable {
     /// The unit's name

@@ -132,3 +132,16 @@ proptest! {
         prop_assert_eq!(exec(&words).argv, argv);
     }
 }
+
+#[test]
+fn an_empty_log_level_is_refused() {
+    for words in [&["daemon", "log-level", ""][..], &["daemon", "log-level", "  "]] {
+        let told = read(words).unwrap_err();
+        assert_eq!(told.exit_code(), 2);
+        assert!(
+            told.to_string().contains("it is empty, and nothing was changed; write off"),
+            "{told}"
+        );
+    }
+    assert!(read(&["daemon", "log-level"]).is_ok());
+}

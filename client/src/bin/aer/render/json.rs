@@ -14,6 +14,8 @@ use api::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
+use super::lines::Line;
+
 pub(crate) use self::{
     schedule::{Changed, ExportLine, Imported, Registration, Repaired},
     units::{Forgotten, Inspected, Listed, Sent, Started, Stopped, Waited, WatchLine},
@@ -131,6 +133,9 @@ pub(crate) struct Chunk {
     data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     data_bytes: Option<String>,
+    /// A part of a line of which more is to come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continued: bool,
 }
 
 /// A line that says what is missing in a log.
@@ -146,6 +151,18 @@ struct Gap {
     message: String,
     name: String,
     run_id: String,
+}
+
+/// A line that says which of several logs cannot be read.
+#[derive(Serialize)]
+pub(crate) struct FailureLine {
+    failure: Unread,
+}
+
+#[derive(Serialize)]
+struct Unread {
+    name: String,
+    message: String,
 }
 
 /// The last line of a run's log.
@@ -285,7 +302,14 @@ impl From<&observe::LogChunk> for Chunk {
             timestamp: chunk.timestamp,
             data: String::from_utf8_lossy(&chunk.data).into_owned(),
             data_bytes: base64_unless_text(&chunk.data),
+            continued: false,
         }
+    }
+}
+
+impl From<&Line> for Chunk {
+    fn from(line: &Line) -> Self {
+        Self { continued: line.continued, ..Self::from(&line.chunk) }
     }
 }
 
@@ -293,6 +317,13 @@ impl From<&observe::LogGap> for GapLine {
     fn from(gap: &observe::LogGap) -> Self {
         let observe::LogGap { bytes, entries, message, name, run_id } = gap.clone();
         Self { gap: Gap { bytes, entries, message, name, run_id } }
+    }
+}
+
+impl From<&observe::LogFailure> for FailureLine {
+    fn from(failure: &observe::LogFailure) -> Self {
+        let observe::LogFailure { name, message } = failure.clone();
+        Self { failure: Unread { name, message } }
     }
 }
 

@@ -12,11 +12,13 @@ use std::{
 
 use api::observe::{LogChannelType, LogChunk, LogGap};
 
-use super::{harmless, readable::readable};
+use super::{harmless, is_obeyed, readable::readable};
 use crate::arguments::Form;
 
-/// Bytes of a line before it is shown in pieces.
-const LONGEST: usize = 64 << 10;
+/// Bytes of a line before it comes in pieces: what `-g` sees of it.
+const LONGEST: usize = 16 << 20;
+/// Bytes of all unfinished lines together.
+const HELD: usize = 64 << 20;
 /// Unfinished lines that are kept back.
 const MOST: usize = 1024;
 /// Characters of a run's id that are shown.
@@ -25,61 +27,121 @@ const RUN: usize = 8;
 const COLOURS: [u8; 10] = [31, 32, 33, 34, 35, 36, 91, 92, 94, 95];
 const PLAIN: &str = "\x1b[0m";
 
-/// A line, as a piece that has nothing else.
-pub(crate) struct Line(pub(crate) LogChunk);
+/// Whose output it is.
+pub(crate) type Whose = (String, i32);
+
+/// A line, as a piece that has nothing else; or a part of one that is too long to be held.
+pub(crate) struct Line {
+    pub(crate) chunk: LogChunk,
+    /// Parts of it came before.
+    pub(crate) begun: bool,
+    /// Parts of it are to come.
+    pub(crate) continued: bool,
+}
 
 impl Line {
     /// What it says.
     pub(crate) fn text(&self) -> &[u8] {
-        self.0.data.strip_suffix(b"\n").unwrap_or(&self.0.data)
+        self.chunk.data.strip_suffix(b"\n").unwrap_or(&self.chunk.data)
+    }
+
+    /// Whose it is.
+    pub(crate) fn whose(&self) -> Whose {
+        (self.chunk.run_id.clone(), self.chunk.channel)
+    }
+}
+
+/// A line that no newline has ended yet.
+struct Open {
+    name: String,
+    timestamp: i64,
+    data: Vec<u8>,
+    begun: bool,
+}
+
+impl Open {
+    fn line(self, (run_id, channel): Whose, continued: bool) -> Line {
+        let Self { name, timestamp, data, begun } = self;
+        let chunk = LogChunk { run_id, channel, timestamp, data: data.into(), name };
+        Line { chunk, begun, continued }
     }
 }
 
 /// Cuts pieces into lines, each run's and output's for itself.
 #[derive(Default)]
 pub(crate) struct Cutter {
-    unfinished: BTreeMap<(String, i32), LogChunk>,
+    unfinished: BTreeMap<Whose, Open>,
+    /// Their bytes.
+    held: usize,
 }
 
 impl Cutter {
+    /// Lines that are not complete.
+    pub(crate) fn open_lines(&self) -> usize {
+        self.unfinished.len()
+    }
+
     /// The lines that this piece completes.
     pub(crate) fn push(&mut self, chunk: &LogChunk) -> Vec<Line> {
         let whose = (chunk.run_id.clone(), chunk.channel);
         let mut lines = Vec::new();
-        let before = self.unfinished.remove(&whose);
-        let time = before.as_ref().map_or(chunk.timestamp, |before| before.timestamp);
-        let mut open = before.map_or_else(Vec::new, |before| before.data.into());
-        let line = |timestamp, data: Vec<u8>| LogChunk {
-            run_id: chunk.run_id.clone(),
-            channel: chunk.channel,
-            timestamp,
-            data: data.into(),
+        let new = |begun| Open {
             name: chunk.name.clone(),
+            timestamp: chunk.timestamp,
+            data: Vec::new(),
+            begun,
         };
-        let mut timestamp = time;
+        let mut open = self.take(&whose).unwrap_or_else(|| new(false));
         for part in chunk.data.split_inclusive(|byte| *byte == b'\n') {
-            open.extend_from_slice(part);
-            if part.ends_with(b"\n") || open.len() >= LONGEST {
-                lines.push(Line(line(timestamp, std::mem::take(&mut open))));
-                timestamp = chunk.timestamp;
+            open.data.extend_from_slice(part);
+            let whole = part.ends_with(b"\n");
+            if whole || open.data.len() >= LONGEST {
+                let full = std::mem::replace(&mut open, new(!whole));
+                lines.push(full.line(whose.clone(), !whole));
             }
         }
-        if !open.is_empty() {
+        if !open.data.is_empty() || open.begun {
             if self.unfinished.len() >= MOST {
                 lines.extend(self.rest());
             }
-            self.unfinished.insert(whose, line(timestamp, open));
+            self.held += open.data.len();
+            self.unfinished.insert(whose, open);
+        }
+        if self.held > HELD {
+            self.give_longest(&mut lines);
         }
         lines
     }
 
+    fn take(&mut self, whose: &Whose) -> Option<Open> {
+        let open = self.unfinished.remove(whose)?;
+        self.held = self.held.saturating_sub(open.data.len());
+        Some(open)
+    }
+
+    /// Too much is held: what there is of the longest line goes out as a part.
+    fn give_longest(&mut self, lines: &mut Vec<Line>) {
+        let longest = self.unfinished.iter().max_by_key(|(_, open)| open.data.len());
+        let Some(whose) = longest.map(|(whose, _)| whose.clone()) else { return };
+        let Some(open) = self.take(&whose) else { return };
+        let (name, timestamp) = (open.name.clone(), open.timestamp);
+        lines.push(open.line(whose.clone(), true));
+        let rest = Open { name, timestamp, data: Vec::new(), begun: true };
+        self.unfinished.insert(whose, rest);
+    }
+
+    /// Those that nobody will finish.
+    fn give_up(&mut self, is_cut: impl Fn(&Whose, &Open) -> bool) -> Vec<Line> {
+        let cut: Vec<(Whose, Open)> =
+            self.unfinished.extract_if(.., |whose, open| is_cut(whose, open)).collect();
+        let bytes: usize = cut.iter().map(|(_, open)| open.data.len()).sum();
+        self.held = self.held.saturating_sub(bytes);
+        cut.into_iter().map(|(whose, open)| open.line(whose, false)).collect()
+    }
+
     /// What a run has not finished, and will not.
     pub(crate) fn rest_of(&mut self, run_id: &str) -> Vec<Line> {
-        let all = std::mem::take(&mut self.unfinished);
-        let (ended, others) = all.into_iter().partition(|((run, _), _)| run == run_id);
-        self.unfinished = others;
-        let ended: BTreeMap<_, _> = ended;
-        ended.into_values().map(Line).collect()
+        self.give_up(|(run, _), _| run == run_id)
     }
 
     /// What a gap cuts off: of the run whose output is missing, or of everything under the log's name.
@@ -87,17 +149,12 @@ impl Cutter {
         if !gap.run_id.is_empty() {
             return self.rest_of(&gap.run_id);
         }
-        let all = std::mem::take(&mut self.unfinished);
-        let is_cut = |chunk: &LogChunk| gap.name.is_empty() || chunk.name == gap.name;
-        let (cut, others) = all.into_iter().partition(|(_, chunk)| is_cut(chunk));
-        self.unfinished = others;
-        let cut: BTreeMap<_, _> = cut;
-        cut.into_values().map(Line).collect()
+        self.give_up(|_, open| gap.name.is_empty() || open.name == gap.name)
     }
 
     /// What nobody has finished.
     pub(crate) fn rest(&mut self) -> Vec<Line> {
-        std::mem::take(&mut self.unfinished).into_values().map(Line).collect()
+        self.give_up(|_, _| true)
     }
 }
 
@@ -124,7 +181,8 @@ impl Look {
         !self.names && self.is_raw(channel)
     }
 
-    fn is_raw(&self, channel: LogChannelType) -> bool {
+    /// Whether lines of this output are given as they are, and not as whoever reads them sees them best.
+    pub(crate) fn is_raw(&self, channel: LogChannelType) -> bool {
         let [stdout, stderr] = self.terminals;
         let terminal = match channel {
             LogChannelType::ChannelStdout => stdout,
@@ -137,24 +195,27 @@ impl Look {
         }
     }
 
-    /// A line as it is shown.
-    pub(crate) fn line(&self, line: &Line) -> Vec<u8> {
-        let channel = line.0.channel();
+    /// A line as it is shown; a part that `follows` the one before it is joined to it.
+    pub(crate) fn line(&self, line: &Line, follows: bool) -> Vec<u8> {
+        let channel = line.chunk.channel();
         if self.is_raw(channel) {
-            return line.0.data.to_vec();
+            return line.chunk.data.to_vec();
         }
         let text = String::from_utf8_lossy(line.text());
         let text = readable(&text).map_or(text, Cow::Owned);
         let text = if self.colours { with_colours(&text) } else { harmless(&text) };
         let mut shown = match (self.form, self.names) {
+            _ if follows => String::new(),
             (Form::Precise, _) => self.precise(line, channel),
             (Form::Table | Form::Short | Form::Cat | Form::Json, true) => {
-                format!("{} ", self.name(&line.0.name))
+                format!("{} ", self.name(&line.chunk.name))
             }
             (Form::Table | Form::Short | Form::Cat | Form::Json, false) => String::new(),
         };
         shown.push_str(&text);
-        shown.push('\n');
+        if !line.continued {
+            shown.push('\n');
+        }
         shown.into_bytes()
     }
 
@@ -163,11 +224,11 @@ impl Look {
             LogChannelType::ChannelStdout => "stdout",
             LogChannelType::ChannelStderr => "stderr",
         };
-        let run = line.0.run_id.get(..RUN).unwrap_or(&line.0.run_id);
-        let nanoseconds = u64::try_from(line.0.timestamp).unwrap_or(0);
+        let run = line.chunk.run_id.get(..RUN).unwrap_or(&line.chunk.run_id);
+        let nanoseconds = u64::try_from(line.chunk.timestamp).unwrap_or(0);
         let moment = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(nanoseconds);
         let time = humantime::format_rfc3339_nanos(moment);
-        format!("{time} {} [{}] {stream}: ", self.name(&line.0.name), harmless(run))
+        format!("{time} {} [{}] {stream}: ", self.name(&line.chunk.name), harmless(run))
     }
 
     /// A name in its colour.
@@ -192,7 +253,7 @@ fn with_colours(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut coloured = false;
     let mut rest = text;
-    while let Some(at) = rest.find(char::is_control) {
+    while let Some(at) = rest.find(is_obeyed) {
         let Some((before, sequence)) = rest.split_at_checked(at) else { break };
         shown.push_str(before);
         let length = colours_length(sequence);
@@ -241,12 +302,16 @@ mod tests {
         }
     }
 
+    fn whole(chunk: LogChunk) -> Line {
+        Line { chunk, begun: false, continued: false }
+    }
+
     fn look(form: Form, names: bool, colours: bool) -> Look {
         Look { form, names, colours, terminals: [colours; 2] }
     }
 
     fn shown(look: &Look, text: &[u8]) -> String {
-        String::from_utf8(look.line(&Line(chunk("0123456789", text)))).unwrap()
+        String::from_utf8(look.line(&whole(chunk("0123456789", text)), false)).unwrap()
     }
 
     #[test]
@@ -257,7 +322,10 @@ mod tests {
         assert_eq!(shown(&look(Form::Precise, false, false), b"x\n"), precise);
         let red = shown(&look(Form::Short, true, true), b"\x1b[31mx\x1b[2J\n");
         assert!(red.ends_with(" \x1b[31mx\\u{1b}[2J\x1b[0m\n"), "{red:?}");
-        assert_eq!(look(Form::Cat, true, false).line(&Line(chunk("r", b"\x1b\xff"))), b"\x1b\xff");
+        assert_eq!(
+            look(Form::Cat, true, false).line(&whole(chunk("r", b"\x1b\xff")), false),
+            b"\x1b\xff"
+        );
     }
 
     #[test]
@@ -271,6 +339,45 @@ mod tests {
     }
 
     #[test]
+    fn a_long_line_is_one_up_to_the_bound_and_comes_in_marked_parts_beyond() {
+        let mut cutter = Cutter::default();
+        let piece = chunk("a", &[b'x'; 64 << 10]);
+        for _ in 1..LONGEST / (64 << 10) {
+            assert_eq!(cutter.push(&piece).len(), 0);
+        }
+        assert_eq!(cutter.push(&chunk("a", b"y")).len(), 0);
+        let first = cutter.push(&piece).pop().unwrap();
+        assert_eq!((first.begun, first.continued), (false, true));
+        assert!(first.text().len() >= LONGEST);
+        let look = look(Form::Short, true, false);
+        assert!(look.line(&first, false).starts_with(b"web xxx"));
+        assert!(look.line(&first, false).ends_with(b"x"));
+        let last = cutter.push(&chunk("a", b"z\nnext\n"));
+        assert_eq!((last[0].begun, last[0].continued, last[1].begun), (true, false, false));
+        assert_eq!(look.line(&last[0], true), b"z\n");
+        assert_eq!(look.line(&last[0], false), b"web z\n");
+        assert_eq!(cutter.held, 0);
+    }
+
+    /// Many long lines at once: what is held stays bounded, and each byte comes.
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut cutter = Cutter::default();
+        let (mut given, mut pushed) = (0, 0);
+        for number in 0..200 {
+            for _ in 0..2 {
+                let lines = cutter.push(&chunk(&format!("run{}", number % 20), &[b'x'; 1 << 20]));
+                given += lines.iter().map(|line| line.chunk.data.len()).sum::<usize>();
+                pushed += 1 << 20;
+                assert!(cutter.held <= HELD);
+            }
+        }
+        let rest = cutter.rest();
+        given += rest.iter().map(|line| line.chunk.data.len()).sum::<usize>();
+        assert_eq!((given, cutter.held), (pushed, 0));
+    }
+
+    #[test]
     fn colours_are_stable() {
         assert_eq!(colour("web"), colour("web"));
         let different: std::collections::BTreeSet<u8> =
@@ -280,10 +387,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_a_terminal_obeys_but_colours(text in "[\u{0}-\u{9f}m\\[;0-9]{0,60}") {
+        fn nothing_that_a_terminal_obeys_but_colours(text in "[\u{0}-\u{9f}m\\[;0-9\u{2020}-\u{2070}]{0,60}") {
             let shown = with_colours(&text);
             let mut rest = shown.as_str();
-            while let Some(at) = rest.find(char::is_control) {
+            while let Some(at) = rest.find(is_obeyed) {
                 let length = colours_length(&rest[at..]);
                 prop_assert!(length > 0, "{shown:?}");
                 rest = &rest[at + length..];
@@ -300,14 +407,14 @@ mod tests {
                 lines.extend(cutter.push(&chunk(run, piece.as_bytes())));
             }
             for line in &lines {
-                prop_assert_eq!(line.0.data.iter().filter(|byte| **byte == b'\n').count(), 1);
+                prop_assert_eq!(line.chunk.data.iter().filter(|byte| **byte == b'\n').count(), 1);
             }
             lines.extend(cutter.rest_of("a"));
             lines.extend(cutter.rest());
             for wanted in ["a", "b"] {
                 let all: String = pieces.iter().filter(|(run, _)| run == wanted).map(|(_, piece)| piece.as_str()).collect();
                 let told: Vec<u8> =
-                    lines.iter().filter(|line| line.0.run_id == wanted).flat_map(|line| line.0.data.clone()).collect();
+                    lines.iter().filter(|line| line.chunk.run_id == wanted).flat_map(|line| line.chunk.data.clone()).collect();
                 prop_assert_eq!(told, all.into_bytes());
             }
         }

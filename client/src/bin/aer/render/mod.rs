@@ -31,10 +31,10 @@ pub(crate) use self::{
     daemon::{Daemon, LogLevel, Power, log_level, power, replaced},
     inspected::{change, inspected},
     json::{
-        Chunk, Executed, ExitLine, ExportLine, GapLine, Imported, Inspected, Listed, Registration,
-        Repaired, Status, WatchLine,
+        Chunk, Executed, ExitLine, ExportLine, FailureLine, GapLine, Imported, Inspected, Listed,
+        Registration, Repaired, Status, WatchLine,
     },
-    lines::{Cutter, Line, Look},
+    lines::{Cutter, Line, Look, Whose},
     listing::UnitTable,
     outputs::Outputs,
     repair::{imported, repaired},
@@ -79,6 +79,19 @@ pub(crate) fn missing(of: Option<&str>, (bytes, entries): (u64, u64), why: &str)
         Some(name) => complain(&format!("{name}: {sentence}")),
         None => complain(&sentence),
     }
+}
+
+/// Says that one of several logs cannot be read.
+pub(crate) fn unread(name: &str, why: &str) {
+    complain(&format!("{name}: {why}; what the other logs have is shown"));
+}
+
+/// Says that lines were looked for in a part of the logs only.
+pub(crate) fn looked_no_further(lines: u64) {
+    complain(&format!(
+        "fewer lines match than were asked for in the last {lines} lines of each log, and it was looked no further back; \
+         without -n all of it is searched"
+    ));
 }
 
 /// Says that changes of units cannot be told.
@@ -151,11 +164,21 @@ fn bounded(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether a terminal obeys it instead of showing it: controls, what turns the direction of the text around (so that
+/// `gpj.exe` is read where `exe.jpg` stands), and the two that some take for the end of a line.
+fn is_obeyed(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
 /// The text on one line, without anything that a terminal obeys.
 fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if is_obeyed(character) {
             harmless.extend(character.escape_default());
         } else {
             harmless.push(character);
@@ -173,6 +196,10 @@ mod tests {
     #[test]
     fn control_characters_are_shown_not_sent() {
         assert_eq!(harmless("a\nb\x1b[31mä\u{9b}"), "a\\nb\\u{1b}[31mä\\u{9b}");
+        assert_eq!(
+            harmless("\u{202e}gpj\u{2066}ש\u{200d}\u{2028}"),
+            "\\u{202e}gpj\\u{2066}ש\u{200d}\\u{2028}"
+        );
     }
 
     #[test]
@@ -192,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_fits_on_one_line(text in any::<String>()) {
-            prop_assert!(!harmless(&text).contains(char::is_control));
+            prop_assert!(!harmless(&text).contains(is_obeyed));
         }
     }
 }

@@ -28,8 +28,9 @@ impl Unit {
     }
 
     /// A run's program says that it is ready; perhaps before it is known to have been executed.
-    pub(crate) fn ready(&mut self, turn: &mut Turn<'_>, run: RunId) {
-        if self.main.is_some_and(|main| main.run == run) {
+    /// Where it is to say so otherwise it has not said so.
+    pub(crate) fn ready(&mut self, turn: &mut Turn<'_>, run: RunId, said: Readiness) {
+        if self.spec.readiness == said && self.main.is_some_and(|main| main.run == run) {
             self.said_ready = true;
             self.look_ready(turn);
         }
@@ -40,7 +41,7 @@ impl Unit {
         let executed = self.main.is_some_and(|main| main.pid != 0);
         let ready = match (self.spec.kind, self.spec.readiness) {
             (Kind::Service, Readiness::Executed) => executed,
-            (Kind::Service, Readiness::Notify) => executed && self.said_ready,
+            (Kind::Service, Readiness::Notify | Readiness::Drpc) => executed && self.said_ready,
             (Kind::Oneshot { remain_after_exit: _ }, _) => false,
         };
         if ready && self.state == UnitState::Starting {
@@ -63,14 +64,11 @@ impl Unit {
         if self.main.is_none_or(|main| main.run != run) {
             return;
         }
-        let stable = self.spec.restart.reset_after;
-        if self.up_since.is_some_and(|at| at.saturating_add(stable) <= turn.now.monotonic) {
-            self.streak = 0;
-        }
+        self.make_up(turn);
         match (self.state, self.spec.kind) {
             (UnitState::Starting, Kind::Oneshot { remain_after_exit: _ }) => {}
             (UnitState::Starting, Kind::Service) => {
-                self.unready = self.spec.readiness == Readiness::Notify;
+                self.unready = self.spec.readiness != Readiness::Executed;
                 self.wind_up(turn, ChangeCause::Exit(cause.to_string()), None);
             }
             (UnitState::After(_) | UnitState::Running | UnitState::Reloading, _) => {
@@ -88,6 +86,21 @@ impl Unit {
         }
     }
 
+    /// Its program is left alive, and nothing more is heard of it.
+    pub(crate) fn main_let_go(&mut self, turn: &Turn<'_>, run: RunId) {
+        if self.main.is_some_and(|main| main.run == run) {
+            self.make_up(turn);
+        }
+    }
+
+    /// A run that was stable makes up for the failures before it.
+    fn make_up(&mut self, turn: &Turn<'_>) {
+        let stable = self.spec.restart.reset_after;
+        if self.up_since.is_some_and(|at| at.saturating_add(stable) <= turn.now.monotonic) {
+            self.streak = 0;
+        }
+    }
+
     /// The run of its program is over.
     pub(crate) fn main_over(&mut self, turn: &mut Turn<'_>, record: &Arc<ExitRecord>) {
         if self.main.take_if(|main| main.run == record.run).is_none() {
@@ -97,7 +110,12 @@ impl Unit {
         let exit = || ChangeCause::Exit(record.cause.to_string());
         match self.result_of(record) {
             UnitResult::Success if self.unready => {
-                let why = "it ended before it said that it is ready (READY=1)".to_owned();
+                let how = if self.spec.readiness == Readiness::Drpc {
+                    "NotifyReady of dRPC"
+                } else {
+                    "READY=1"
+                };
+                let why = format!("it ended before it said that it is ready ({how})");
                 self.fail(UnitResult::Protocol, why, Some(Arc::clone(record)));
             }
             UnitResult::Success => {}

@@ -1,0 +1,111 @@
+//! Logs that cannot be read, or are not what they were: what is there is shown, and what is not is told.
+
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
+use api::observe::{LogSource, LogsRequest, log_source::Of};
+use tests::{Daemon, Options, rpc::named, wait::eventually};
+
+use crate::{Case, cases};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases![[];
+        one_that_cannot_be_read_hides_no_other,
+        a_program_has_its_status_without_its_log,
+        what_was_taken_away_is_told,
+        many_equal_sources_are_one,
+    ]
+}
+
+fn folder(daemon: &Daemon, name: &str) -> PathBuf {
+    daemon.state_dir().join("logs/units").join(name)
+}
+
+/// Of several logs, and of all, one that cannot be read is told with its name, its path and the reason; the others are shown.
+fn one_that_cannot_be_read_hides_no_other() {
+    Daemon::with(Options::default(), |daemon| {
+        for name in ["bad", "good"] {
+            daemon.answer(named(name, daemon.probe(&["line", name])));
+        }
+        let (bad, elsewhere) = (folder(daemon, "bad"), daemon.path().join("elsewhere"));
+        fs::rename(&bad, &elsewhere).unwrap();
+        symlink(&elsewhere, &bad).unwrap();
+        for arguments in
+            [&["logs", "bad", "good"][..], &["logs", "--all"], &["logs", "good", "bad", "-n", "5"]]
+        {
+            let output = daemon.aer(arguments);
+            assert_eq!(
+                (output.out().as_str(), output.code()),
+                ("good good\n", Some(1)),
+                "{arguments:?}"
+            );
+            let told = output.err();
+            assert_eq!(told.lines().count(), 1, "{told}");
+            for word in ["aer: bad: ", &*bad.to_string_lossy(), "symbolic link"] {
+                assert!(told.contains(word), "{word}: {told}");
+            }
+        }
+        let output = daemon.aer(&["logs", "good", "never", "-o", "json"]);
+        assert!(output.out().contains("\"failure\":{\"name\":\"never\""), "{}", output.out());
+        let alone = daemon.aer(&["logs", "bad"]);
+        assert_eq!((alone.out().as_str(), alone.code()), ("", Some(1)));
+        assert!(alone.err().contains("symbolic link"), "{}", alone.err());
+    });
+}
+
+/// A program whose log cannot be read has run all the same: its status is told, and on standard error what is missing.
+fn a_program_has_its_status_without_its_log() {
+    Daemon::with(Options::default(), |daemon| {
+        let (bad, elsewhere) = (folder(daemon, "bad"), daemon.path().join("elsewhere"));
+        fs::create_dir_all(&elsewhere).unwrap();
+        fs::create_dir_all(bad.parent().unwrap()).unwrap();
+        symlink(&elsewhere, &bad).unwrap();
+        for (form, status) in [("table", 7), ("json", 7)] {
+            let mut words = vec!["exec", "-o", form, "--name", "bad", "--"];
+            let argv = daemon.probe(&["out", "x", "exit", "7"]).argv;
+            words.extend(argv.iter().map(String::as_str));
+            let output = daemon.aer(&words);
+            assert_eq!(output.code(), Some(status), "{}", output.err());
+            let told = format!("{}{}", output.out(), output.err());
+            assert!(told.contains("cannot be shown") || told.contains("is missing"), "{told}");
+        }
+        assert_eq!(
+            fs::read_dir(&elsewhere).unwrap().count(),
+            0,
+            "nothing is written behind a link"
+        );
+    });
+}
+
+/// A log whose file was emptied is no log of nothing: its readers are told, and so are Status and the daemon's log.
+fn what_was_taken_away_is_told() {
+    Daemon::with(Options::default(), |daemon| {
+        daemon.answer(named("web", daemon.probe(&["line", "hello"])));
+        fs::write(folder(daemon, "web").join("0000000000000000.log"), b"").unwrap();
+        let output = daemon.aer(&["logs", "web"]);
+        assert_eq!(output.out(), "");
+        assert!(output.err().contains("6 bytes of output missing here"), "{}", output.err());
+        // Whether its readers or its writer found it first.
+        let problems = daemon.status().problems;
+        assert!(problems.iter().any(|it| it.contains("units/web")), "{problems:?}");
+        eventually("the daemon's log tells it", || daemon.log().contains("units/web"));
+        daemon.answer(named("web", daemon.probe(&["line", "again"])));
+        let out = daemon.aer(&["logs", "web"]).out();
+        if out != "again\n" {
+            let ls = std::process::Command::new("sh").arg("-c").arg(format!("cd {}; ls -la; for f in *; do echo == $f; xxd $f | head -20; done", folder(daemon, "web").display())).output().unwrap();
+            panic!("{out:?}\n{}\n{}", String::from_utf8_lossy(&ls.stdout), daemon.log());
+        }
+    });
+}
+
+/// What is asked for a thousand times is looked for and read once.
+fn many_equal_sources_are_one() {
+    Daemon::with(Options::default(), |daemon| {
+        let run = daemon.answer(named("web", daemon.probe(&["line", "hello"]))).run_id;
+        let sources = vec![LogSource { of: Some(Of::Name("web".to_owned())) }; 1024];
+        let read = daemon.logs(LogsRequest { sources, ..LogsRequest::default() }).unwrap();
+        assert_eq!(read.stdout, b"hello\n");
+        let words: Vec<&str> =
+            ["logs"].into_iter().chain(std::iter::repeat_n(&*run, 1024)).collect();
+        assert_eq!(daemon.aer(&words).out(), "web hello\n");
+    });
+}
