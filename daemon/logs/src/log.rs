@@ -93,10 +93,12 @@ impl Log {
         }
     }
 
-    /// Where it ends: where the next entry will stand, or a little before.
+    /// Where it ends: where the next entry will stand, or a little before. Asked before the first bytes of each run, which may
+    /// come before its start: they must not stand behind a hole that somebody has cut.
     pub(crate) fn end(&mut self) -> Position {
+        self.described = None;
         if self.trouble.is_none()
-            && let Err(error) = self.write_end.writable()
+            && let Err(error) = self.write_end.opened()
         {
             self.fail(&error);
         }
@@ -149,8 +151,7 @@ impl Log {
 
     fn try_mark(&mut self, entry: Entry) -> Result<Position, WriteError> {
         self.described = None;
-        self.write_end.replace_lost()?;
-        let (segment, _) = self.write_end.writable()?;
+        let segment = self.write_end.opened()?;
         let position = segment.end();
         segment.write_entry(&Entry { position, ..entry })?;
         if matches!(entry.kind, Kind::Gap { .. }) {

@@ -96,6 +96,13 @@ impl WriteEnd {
         Ok((self.segment.insert(segment), self.sizes))
     }
 
+    /// The same, having looked whether the segment is still there.
+    pub(crate) fn opened(&mut self) -> Result<&mut Segment, WriteError> {
+        self.replace_lost()?;
+        let (segment, _) = self.writable()?;
+        Ok(segment)
+    }
+
     fn next(&mut self, old: Segment) -> Result<Segment, WriteError> {
         match old.next() {
             Ok(next) => {

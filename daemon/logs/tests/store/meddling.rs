@@ -37,6 +37,23 @@ fn goes_on(store: &Store, log: &LogName) {
     assert!(missing(&items) >= 6, "{items:?}");
 }
 
+/// The same where what a program prints comes before the news of its start, as that of a fast one does.
+#[test]
+fn what_comes_before_its_start_stands_behind_no_hole() {
+    let (store, log, at) = printed();
+    fs::write(at.with_extension("log"), b"").unwrap();
+    let mut program = store.attach(run(2), &log);
+    program.stdout.write_all(b"again\n").unwrap();
+    holds("it is kept", || {
+        !output(&store.items(&log, of(run(2))), run(2), Stream::Stdout).is_empty()
+    });
+    store.logs.started(run(2), 42, 1_000_000).unwrap();
+    store.end(program);
+    let items = store.items(&log, Filter::default());
+    assert_eq!(output(&items, run(2), Stream::Stdout), b"again\n", "{items:?}");
+    assert!(missing(&items) >= 6, "{items:?}");
+}
+
 /// Its files are emptied, or removed, some or all, or with their folder.
 #[test]
 fn what_was_taken_away_is_a_gap() {
