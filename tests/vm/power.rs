@@ -5,8 +5,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use tests::{
     eventually,
-    vm::{Boot, Ending, LONG, Machine, wire},
-    wait::holds_within,
+    vm::{Boot, Ending, Machine},
 };
 
 use crate::{
@@ -90,8 +89,7 @@ fn ctrl_alt_delete_boots_it_again() {
     let id = |machine: &Machine| machine.agent.read("/proc/sys/kernel/random/boot_id");
     let before = id(&machine);
     machine.press_ctrl_alt_delete();
-    let again = holds_within(LONG, || machine.console.count(wire::READY) == 2);
-    assert!(again, "it does not come up again:\n{}", machine.console.tail());
+    machine.boots_again();
     until_running(&machine, "steady");
     assert_ne!(id(&machine), before);
     assert_eq!(status(&machine)["daemon_starts"], 1);

@@ -17,6 +17,9 @@ use crate::{
 /// A boot that has printed nothing by then is tried once more: one in fifty, with two processors.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// The kernel's last word before a machine boots again.
+const RESTARTING: &str = "reboot: Restarting system";
+
 /// How a machine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -92,6 +95,28 @@ impl Machine {
         );
     }
 
+    /// Waits until the machine has ended in order and booted anew, by itself.
+    ///
+    /// # Panics
+    /// Where it does not.
+    #[track_caller]
+    pub fn boots_again(&self) {
+        let before = self.console.count(wire::READY);
+        self.console.until(RESTARTING);
+        let printed = || {
+            let text = self.console.text();
+            text.rsplit_once(RESTARTING).is_some_and(|(_, later)| later.lines().count() > 1)
+        };
+        if !holds_within(SILENCE, printed) {
+            // As a first boot: of a boot, never of a test.
+            eprintln!("{}: a boot printed nothing, and is tried once more", self.boot.name);
+            let monitor = self.monitor.as_ref().expect("qemu has a monitor while it lives");
+            let _ = monitor.order(&json!({ "execute": "system_reset" }));
+        }
+        let again = holds_within(LONG, || self.console.count(wire::READY) > before);
+        assert!(again, "it does not come up again:\n{}", self.console.tail());
+    }
+
     /// Whether it is off, for whatever reason.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -135,12 +160,18 @@ impl Machine {
         assert!(holds_within(LONG, || self.has_ended()), "qemu was killed, and lives");
     }
 
-    /// Presses Ctrl, Alt and Delete.
+    /// Presses Ctrl, Alt and Delete, as soon as the kernel has found the keyboard.
     ///
     /// # Panics
-    /// Where qemu does not take it.
+    /// Where it finds none, or qemu does not take it.
     #[track_caller]
     pub fn press_ctrl_alt_delete(&self) {
+        let mut devices = String::new();
+        let found = holds_within(LONG, || {
+            devices = self.agent.read("/proc/bus/input/devices");
+            devices.lines().any(|line| line.starts_with("H: ") && line.contains("kbd"))
+        });
+        assert!(found, "the kernel finds no keyboard:\n{devices}\n{}", self.console.tail());
         let key = |name: &str| json!({ "type": "qcode", "data": name });
         let keys = json!({ "keys": [key("ctrl"), key("alt"), key("delete")] });
         let monitor = self.monitor.as_ref().expect("qemu has a monitor while it lives");
