@@ -147,14 +147,24 @@ impl Cursor {
             return self.output(position, until, filter, most);
         }
         match entry {
-            Some((_, entry)) if entry.position.0 > (*position).max(self.end) => {
+            Some((number, entry)) if entry.position.0 > (*position).max(self.end) => {
                 // An entry comes after the bytes before it: those that are not there now were, and are gone.
                 if self.checked.is_none() && self.has_grown_to(entry.position.0)? {
                     return Ok(Step::Again);
                 }
                 let bytes = entry.position.0.saturating_sub(*position);
                 *position = entry.position.0;
-                Ok(Step::Item(gap(bytes, GapReason::Vanished)))
+                let reason = match entry.kind {
+                    // It says itself why: what a power cut had left of them was cut off.
+                    Kind::Gap { reason, .. } => {
+                        self.next = number.saturating_add(1);
+                        reason
+                    }
+                    Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } => {
+                        GapReason::Vanished
+                    }
+                };
+                Ok(Step::Item(gap(bytes, reason)))
             }
             Some((number, entry)) => {
                 self.next = number.saturating_add(1);

@@ -2,15 +2,16 @@
 //!
 //! A filesystem may bring the new length of a file to the disk before the bytes that are new in its last block (ext4 does,
 //! where that block was there before). So once in each boot, before anybody reads or writes, the newest segment of each log
-//! is looked at, and zeros at its very end are cut off, with a gap that says so.
+//! is looked at, and zeros at its very end are cut off, with a gap that says so. Their positions are not given again: the next
+//! segment begins behind them, so that a cursor of before the cut skips nothing that comes later.
 //!
-//! Invariants: within a boot nothing is cut, since what reads as zeros then is a program's; what has been on the disk for as
-//! long as it is promised is not cut either; where it cannot be known, nothing is.
+//! Invariants: within a boot nothing is cut once anybody may have written, since what reads as zeros then is a program's; what
+//! has been on the disk for as long as it is promised is not cut either; where it cannot be known, nothing is.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::FileExt,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -22,45 +23,59 @@ use crate::{
     entry::{ENTRY_U64, Entry, GapReason, Kind},
     folder::{self, Folder},
     index::{Index, read_at},
-    name::LogName,
+    name::{LogName, Position},
     open,
-    segment::{Segment, WriteError},
+    segment::WriteError,
 };
 
 /// The largest block that a filesystem writes in part: a page.
 const BLOCK: u64 = 4096;
 /// How long the kernel may take on its own to write what is due: twice what it says (`dirty_expire_centisecs`).
 const SLACK: Duration = Duration::from_secs(60);
-/// Names the boot in which the store was looked through.
+/// Names the boot in which the store is looked through, and says how far that has come.
 const MARK: &str = "boot-";
+const BEGUN: &[u8; 5] = b"begun";
+const DONE: &[u8; 5] = b"done\n";
 
 /// Looks through the store, unless that was done in this boot: the logs of which the end was cut. What was written more than
 /// `interval` before the last write to any of them is on the disk, and is left alone.
 pub(crate) fn cut_ends(root: &Path, interval: Duration) -> Vec<LogName> {
-    match first_in_boot(root) {
-        Ok(true) => cut_all(root, interval),
+    match begin(root) {
+        Ok(Some(mark)) => {
+            let cut = cut_all(root, interval);
+            // In its place, which needs no room. Where even that fails, it is looked at again.
+            mark.write_all_at(DONE, 0).ok();
+            cut
+        }
         // Without a mark it would be done again while programs write.
-        Ok(false) | Err(_) => Vec::new(),
+        Ok(None) | Err(_) => Vec::new(),
     }
 }
 
-/// Marks the store as looked through in this boot; false where it was.
-fn first_in_boot(root: &Path) -> io::Result<bool> {
+/// Marks the store as being looked through in this boot; none where it was, to the end. A daemon that died over it has had no
+/// time to let anybody write.
+fn begin(root: &Path) -> io::Result<Option<File>> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let mark = format!("{MARK}{}", boot.trim());
-    let mut options = OpenOptions::new();
-    match options.write(true).create_new(true).mode(0o600).open(root.join(&mark)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+    let path = root.join(&mark);
+    let file = match open::write(&path, OFlag::O_CREAT | OFlag::O_EXCL) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = open::write(&path, OFlag::empty())?;
+            let mut word = [0; BEGUN.len()];
+            read_at(&file, &mut word, 0)?;
+            return Ok((word == *BEGUN).then_some(file));
+        }
         Err(error) => return Err(error),
-    }
+    };
+    file.write_all_at(BEGUN, 0)?;
     for name in folder::names(root).unwrap_or_default() {
         if name.starts_with(MARK) && name != mark {
             // One more is of no use and does no harm.
             fs::remove_file(root.join(name)).ok();
         }
     }
-    Ok(true)
+    Ok(Some(file))
 }
 
 fn cut_all(root: &Path, interval: Duration) -> Vec<LogName> {
@@ -96,27 +111,27 @@ fn cut_end(folder: &Folder, base: u64, written: SystemTime) -> Result<bool, Writ
     if end == length {
         return Ok(false);
     }
-    data.set_len(end).map_err(failed)?;
-    let markers = cut_index(folder, base, base.saturating_add(end))
-        .map_err(|source| WriteError { path: folder.index(base), source })?;
-    let mut segment = Segment::open(folder)?;
-    let position = segment.end();
     let since = written.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
     let (bytes, reason) = (length.saturating_sub(end), GapReason::Damaged);
     let kind = Kind::Gap { stream: None, bytes, entries: 0, reason };
-    segment.write_entry(&Entry { position, time, run: None, kind })?;
-    for marker in markers {
-        segment.write_entry(&Entry { position, ..marker })?;
-    }
+    let position = Position(base.saturating_add(length));
+    let gap = Entry { position, time, run: None, kind };
+    // In this order: whoever dies between them does it again, and finds the same.
+    cut_index(folder, base, Position(base.saturating_add(end)), &gap)
+        .map_err(|source| WriteError { path: folder.index(base), source })?;
+    data.set_len(end).map_err(failed)?;
+    // It counts when the others were written, too.
+    data.set_modified(written).ok();
     Ok(true)
 }
 
-/// Cuts entries beyond the end off the index; gives those of them that are about no bytes.
-fn cut_index(folder: &Folder, base: u64, end: u64) -> io::Result<Vec<Entry>> {
+/// Ends the index at the end of what was written: entries beyond it that are about no bytes stand there, and then the gap, at
+/// the position behind it.
+fn cut_index(folder: &Folder, base: u64, end: Position, gap: &Entry) -> io::Result<()> {
     let file = open::write(&folder.index(base), OFlag::empty())?;
     let mut index = Index::new(file.try_clone()?);
-    let first = index.find(end.saturating_add(1))?;
+    let first = index.find(end.0.saturating_add(1))?;
     let mut markers = Vec::new();
     let mut next = first;
     while let Some((number, entry)) = index.entry_from(next)? {
@@ -126,8 +141,11 @@ fn cut_index(folder: &Folder, base: u64, end: u64) -> io::Result<Vec<Entry>> {
         }
         next = number.saturating_add(1);
     }
-    file.set_len(first.saturating_mul(ENTRY_U64))?;
-    Ok(markers)
+    let kept = markers.into_iter().map(|marker| Entry { position: end, ..marker });
+    let bytes: Vec<u8> = kept.chain([*gap]).flat_map(|entry| entry.encode()).collect();
+    let from = first.saturating_mul(ENTRY_U64);
+    file.write_all_at(&bytes, from)?;
+    file.set_len(from.saturating_add(u64::try_from(bytes.len()).unwrap_or(0)))
 }
 
 /// Where the bytes end that were written: before a hole at the end, and before the zeros of the last block.
@@ -148,8 +166,6 @@ fn written_end(data: &File, length: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt;
-
     use proptest::prelude::*;
 
     use super::*;

@@ -48,6 +48,8 @@ pub(crate) struct Segment {
     mended: bool,
     /// Its index knows of bytes up to there that are gone.
     known_end: Option<u64>,
+    /// And says why.
+    is_told: bool,
 }
 
 impl Segment {
@@ -77,8 +79,9 @@ impl Segment {
             opened => opened.map_err(failed(&path))?,
         };
         let folder = folder.clone();
-        let (entries, mended, known_end) = (0, false, None);
-        let mut segment = Self { folder, base, data, length, index, entries, mended, known_end };
+        let (entries, mended, known_end, is_told) = (0, false, None, false);
+        let mut segment =
+            Self { folder, base, data, length, index, entries, mended, known_end, is_told };
         segment.mend().map_err(failed(&path))?;
         Ok(segment)
     }
@@ -120,6 +123,7 @@ impl Segment {
             entries: 0,
             mended: false,
             known_end: None,
+            is_told: false,
         })
     }
 
@@ -159,6 +163,7 @@ impl Segment {
             match index.slot(number)? {
                 Slot::Entry(entry) if entry.position > end => {
                     self.known_end = Some(entry.position.0);
+                    self.is_told = matches!(entry.kind, Kind::Gap { .. });
                     return Ok(());
                 }
                 Slot::Entry(_) => break,
@@ -201,6 +206,11 @@ impl Segment {
     /// Whether bytes that it had are gone.
     pub(crate) fn has_lost(&self) -> bool {
         self.known_end.is_some()
+    }
+
+    /// Whether a gap was counted for that when it was found.
+    pub(crate) fn has_told(&self) -> bool {
+        self.is_told
     }
 
     /// Whether a gap was written when it was opened.

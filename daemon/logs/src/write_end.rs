@@ -84,7 +84,9 @@ impl WriteEnd {
                 }
                 // What is missing in it would be taken for a program's zeros: it is closed and looked through.
                 if segment.has_hole() || segment.has_lost() {
-                    self.has_gap();
+                    if !segment.has_told() {
+                        self.has_gap();
+                    }
                     self.next(segment)?
                 } else {
                     segment

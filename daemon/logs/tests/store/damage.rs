@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io::Write, path::PathBuf, time::Duration};
 use logs::{Filter, GapReason, Item, LogName, Options, Position, Stream};
 use units::RunId;
 
-use crate::fixture::{Store, follow, output, rest, run, unit};
+use crate::fixture::{Store, follow, gaps, output, rest, run, unit};
 
 /// Whose each byte is.
 type Truth = BTreeMap<u64, (RunId, Stream, u8)>;
@@ -206,7 +206,7 @@ fn zeros_that_a_power_cut_left_are_cut_off_and_told() {
         let items = rest(&mut reader);
         assert_eq!(items.last(), Some(&gap));
         assert_eq!(items.iter().filter(|item| matches!(item, Item::Gap { .. })).count(), 1);
-        assert_eq!(reader.position(), Position(whole));
+        assert_eq!(reader.position(), Position(whole + zeros), "no position is given twice");
         for number in 0..3 {
             assert_eq!(output(&items, run(number), Stream::Stdout), b"line 0\nline 2\n");
         }
@@ -214,11 +214,38 @@ fn zeros_that_a_power_cut_left_are_cut_off_and_told() {
         // Now they are a program's.
         let mut program = store.start(run(9), &LogName::Commands);
         program.stdout.write_all(&[0; 9]).unwrap();
-        let _ = store.end(program);
+        assert_eq!(store.end(program).end, Position(whole + zeros + 9));
         store.reopen(Options::default());
         let items = store.items(&LogName::Commands, Filter::default());
         assert_eq!(output(&items, run(9), Stream::Stdout), [0; 9]);
+        assert_eq!(gaps(&items), [&gap], "it is told once, also by a closed segment");
+        // A reader that had come into the zeros is told of the rest of them.
+        let from = Position(whole + 1);
+        let mut reader = store.logs.reader(LogName::Commands, from, Filter::default());
+        let bytes = zeros - 1;
+        let rest_of = Item::Gap { run: None, bytes, entries: 0, reason };
+        assert_eq!(gaps(&rest(&mut reader)).contains(&&rest_of), bytes > 0);
     }
+}
+
+/// A daemon that dies over that leaves it to the next one, which finds the same.
+#[test]
+fn zeros_are_cut_off_to_the_end_by_whoever_comes() {
+    let (mut store, index, _, truth) = printed();
+    let data = index.with_extension("log");
+    let whole = truth.len() as u64;
+    store.reopen(Options::default());
+    store.logs.close();
+    fs::File::options().write(true).open(&data).unwrap().set_len(whole + 5).unwrap();
+    for _ in 0..2 {
+        fs::write(mark(&store), "begun").unwrap();
+        store.reopen(Options::default());
+        let items = store.items(&LogName::Commands, Filter::default());
+        let reason = GapReason::Damaged;
+        assert_eq!(gaps(&items), [&Item::Gap { run: None, bytes: 5, entries: 0, reason }]);
+        store.logs.close();
+    }
+    assert_eq!(fs::metadata(&data).unwrap().len(), whole);
 }
 
 /// What was written long before a log's last write anywhere is on the disk, whatever it is.
