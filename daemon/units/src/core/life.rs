@@ -36,8 +36,11 @@ impl Core {
         }
         self.note_pid(id, pid);
         match end {
-            End::Unwanted => self.disarm(id),
-            End::Pending(signal) => self.reach(now, id, signal, actions),
+            End::Unwanted => {
+                self.disarm(id);
+                self.look_after(id, actions);
+            }
+            End::Pending(signal) => self.reach_or_prepare(now, id, signal, actions),
             End::Preparing(_) | End::Asked(_) | End::Killed(_) => self.kill(now, id, actions),
         }
         self.unit_executed(now, id, pid, actions);

@@ -22,19 +22,22 @@ impl Core {
         listener: Option<Listener>,
         actions: &mut Vec<Action>,
     ) {
-        let lives = |run: &&mut Run| {
-            run.stage == Stage::Running && run.exit.is_none() && run.end == End::Unwanted
+        // It may say so before the spawner's word has come that it has been executed.
+        let lives = |run: &&mut Run| match run.stage {
+            Stage::Starting => run.exit.is_none(),
+            Stage::Running => run.exit.is_none() && run.end == End::Unwanted,
+            Stage::Clearing | Stage::Settling => false,
         };
         if let Some((run, listener)) = self.runs.get_mut(&id).filter(lives).zip(listener)
             && run.listener.as_ref() != Some(&listener)
         {
-            run.listener = Some(listener.clone());
-            actions.push(Action::Probe { run: id, listener });
+            run.listener = Some(listener);
+            self.look_after(id, actions);
         }
         self.unit_ready(now, (id, Readiness::Drpc), actions);
     }
 
-    /// The program of a run that is adopted listens still.
+    /// The program of a run is known to have been executed, or to be adopted, and may have said before that it listens.
     pub(super) fn look_after(&self, id: RunId, actions: &mut Vec<Action>) {
         let lives = |run: &&Run| {
             run.stage == Stage::Running && run.exit.is_none() && run.end == End::Unwanted
@@ -63,6 +66,24 @@ impl Core {
         }
         self.arm(id, now.monotonic.saturating_add(self.limits.prepare_timeout));
         actions.push(Action::Prepare { run: id, listener });
+    }
+
+    /// Asks a run to end that was to be asked as soon as its program had been executed. The deadline stands where it is not
+    /// told first.
+    pub(super) fn reach_or_prepare(
+        &mut self,
+        now: Now,
+        id: RunId,
+        signal: i32,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if run.listener.is_some() && run.exit.is_none() && self.kill_mode(run) != KillMode::None {
+            let patience = run.patience(self.limits.stop_timeout);
+            self.prepare(now, id, signal, patience, actions);
+        } else {
+            self.reach(now, id, signal, actions);
+        }
     }
 
     /// It has been told, or its time for that is over.

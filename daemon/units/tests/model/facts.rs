@@ -25,8 +25,10 @@ pub(crate) struct Known {
     /// Since when it is to end.
     pub(crate) unwanted_since: Option<Duration>,
     pub(crate) killed_at: Option<Duration>,
-    /// Whether it has said where it listens.
+    /// Whether it has said where it listens, and is known to run.
     pub(crate) listens: bool,
+    /// Whether it has said so, be it before that.
+    pub(crate) says_so: bool,
     /// Since when it is being told that it is to end.
     pub(crate) preparing: Option<Duration>,
     /// When it got its signal after that.
@@ -62,6 +64,7 @@ impl Known {
             unwanted_since: None,
             killed_at: None,
             listens: false,
+            says_so: false,
             preparing: None,
             told_at: None,
             settling: false,

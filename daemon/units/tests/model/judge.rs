@@ -111,13 +111,16 @@ impl Judge {
                     run.lost.get_or_insert_with(|| why.clone());
                 }
             }
+            Event::Serves { run, listener } => {
+                let run = self.live.get_mut(run).filter(|run| !run.settling && run.exit.is_none());
+                run.into_iter().for_each(|run| run.says_so |= listener.is_some());
+            }
             Event::KeeperLost => (self.keeper_lost, self.units.keeper_lost) = (true, true),
             Event::Room { there } => self.units.no_room = !there,
             Event::Emptied { .. }
             | Event::OutputsLost { .. }
             | Event::Settled { .. }
             | Event::Ready { .. }
-            | Event::Serves { .. }
             | Event::Prepared { .. }
             | Event::Notified { .. } => {}
         }
@@ -283,7 +286,8 @@ impl Judge {
     fn prepares(&mut self, now: Duration, run: RunId) {
         let run = self.signals(now, run);
         run.into_iter().for_each(|run| {
-            assert!(run.listens && run.heard() && run.killed_at.is_none(), "{run:?} is told");
+            assert!(run.says_so && run.heard() && run.killed_at.is_none(), "{run:?} is told");
+            run.listens = true;
             run.preparing.get_or_insert(now);
         });
     }

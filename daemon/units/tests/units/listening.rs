@@ -6,7 +6,7 @@ use units::{Answer, Event, KillMode, Role, StopHow, UnitSpec, UnitState};
 
 use crate::{
     making::by_signal,
-    town::{SIGKILL, SIGTERM, Town, service, stop},
+    town::{SIGKILL, SIGTERM, Town, service, start, stop},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -89,4 +89,28 @@ fn who_is_to_end_is_not_looked_after_any_more() {
     assert_eq!(town.done(), ["prepare Main at /run/engine"]);
     town.listens("/run/other");
     assert_eq!(town.done(), [""; 0]);
+}
+
+/// What a program says may come before the word that it has been executed.
+#[test]
+fn what_is_said_before_it_is_known_to_run_counts() {
+    let mut town = Town::new();
+    town.order(start(&with(KillMode::Mixed)));
+    town.done();
+    town.listens("/run/engine");
+    assert_eq!(town.done(), [""; 0], "it is no run yet that can be looked after");
+    town.executes(Role::Main);
+    assert!(town.done().contains(&"probe Main at /run/engine".to_owned()));
+    // Also where it was to end before that.
+    let mut town = Town::new();
+    town.order(start(&with(KillMode::Mixed)));
+    town.listens("/run/engine");
+    town.order(stop(StopHow::Usual));
+    town.done();
+    town.executes(Role::Main);
+    assert!(town.done().contains(&"prepare Main at /run/engine".to_owned()));
+    town.tell(Event::Prepared { run: town.id(Role::Main) });
+    assert_eq!(town.done(), ["signal 15 Main"]);
+    town.ends(Role::Main, by_signal(SIGTERM));
+    assert_eq!((town.state(), town.next_deadline()), (UnitState::Inactive, None));
 }
