@@ -1,21 +1,19 @@
-//! A client of dRPC that shares no code with the daemon: tests/clients/drpc.py, which is told by lines of JSON what to do.
+//! A client of dRPC that shares no code with the daemon: tests/clients/drpc.py.
 
 use std::{
     env,
-    io::{BufRead, BufReader, Write},
-    os::unix::{
-        fs::PermissionsExt,
-        net::{UnixListener, UnixStream},
-    },
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Daemon, House, Options, PATIENCE, Process, eventually};
+use crate::{Daemon, House, Options, driver::Driver, eventually};
+
+/// The client's name.
+const SCRIPT: &str = "drpc.py";
 
 /// A Python, of which nothing is asked but itself: `AURAE_TEST_PYTHON`, the system's, or the first on the path.
 #[must_use]
@@ -30,7 +28,7 @@ pub fn python() -> Option<PathBuf> {
 /// Where the client is.
 #[must_use]
 pub fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/drpc.py")
+    crate::driver::script(SCRIPT)
 }
 
 /// A folder that every user can reach, for a socket.
@@ -58,8 +56,7 @@ pub fn daemon_at(options: Options, socket: &Path, lines: &[&str]) -> Daemon {
 /// A client.
 #[derive(Debug)]
 pub struct Drpc {
-    lines: BufReader<UnixStream>,
-    process: Process,
+    driver: Driver,
     framing: &'static str,
     sequence: i64,
     _folder: TempDir,
@@ -73,26 +70,10 @@ impl Drpc {
     #[must_use]
     #[track_caller]
     pub fn begin(socket: &Path, user: Option<u32>) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = folder();
-        let control = folder.path().join(format!("control-{number}"));
-        let listener = UnixListener::bind(&control).expect("our folder");
-        let mut command = Command::new(python().expect("it is needed"));
-        let user = user.map_or_else(|| "-".to_owned(), |user| user.to_string());
-        command.arg(script()).arg(&control).arg(socket).arg(user).current_dir("/");
-        let process = Process::start(command, || {});
-        listener.set_nonblocking(true).expect("a socket");
-        let mut stream = None;
-        eventually("the client has begun", || {
-            stream = listener.accept().ok().map(|(stream, _)| stream);
-            stream.is_some() || process.end_within(std::time::Duration::ZERO).is_some()
-        });
-        let stream = stream.unwrap_or_else(|| panic!("the client failed:\n{}", process.log()));
-        stream.set_nonblocking(false).expect("a socket");
-        stream.set_read_timeout(Some(2 * PATIENCE)).expect("a socket");
-        let lines = BufReader::new(stream);
-        Self { lines, process, framing: "chunked", sequence: 0, _folder: folder }
+        let python = Command::new(python().expect("it is needed"));
+        let driver = Driver::start(python, SCRIPT, folder.path(), socket, user);
+        Self { driver, framing: "chunked", sequence: 0, _folder: folder }
     }
 
     /// The same with the session `usual`, in this framing, as soon as somebody serves there.
@@ -130,11 +111,7 @@ impl Drpc {
     /// Where it says nothing.
     #[track_caller]
     pub fn order(&mut self, order: &Value) -> Value {
-        let mut said = String::new();
-        let asked = writeln!(self.lines.get_mut(), "{order}").is_ok();
-        let read = asked && self.lines.read_line(&mut said).is_ok_and(|count| count > 0);
-        assert!(read, "the client says nothing:\n{}", self.process.log());
-        serde_json::from_str(&said).expect("it speaks JSON")
+        self.driver.order(order)
     }
 
     /// A call in a session, with an answer.

@@ -1,19 +1,16 @@
-//! A client of drunc's process manager that shares no code with the daemon: tests/clients/drunc.py, which is told by lines of
-//! JSON what to do.
+//! A client of drunc's process manager that shares no code with the daemon: tests/clients/drunc.py.
 
 use std::{
     env,
-    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     sync::OnceLock,
 };
 
 use serde_json::{Value, json};
 
-use crate::{Daemon, House, Options, PATIENCE, Process, binaries, eventually};
+use crate::{Daemon, House, Options, Process, binaries, driver::Driver, eventually};
 
 /// The Python that has what the client needs: `AURAE_TEST_PYTHON`, or what .ci/run has made beside the programs.
 fn python() -> PathBuf {
@@ -68,8 +65,7 @@ pub fn listens(address: SocketAddr) {
 /// A client.
 #[derive(Debug)]
 pub struct Drunc {
-    lines: BufReader<UnixStream>,
-    process: Process,
+    driver: Driver,
 }
 
 impl Drunc {
@@ -80,26 +76,10 @@ impl Drunc {
     #[must_use]
     #[track_caller]
     pub fn connect(daemon: &Daemon, address: SocketAddr, user: Option<u32>) -> Self {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let control = daemon.path().join(format!("drunc-{number}"));
-        let listener = UnixListener::bind(&control).expect("our folder");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/drunc.py");
-        let mut command = Command::new(python());
-        let user = user.map_or_else(|| "-".to_owned(), |user| user.to_string());
-        command.arg(script).arg(&control).arg(address.to_string()).arg(user);
-        command.env("GRPC_VERBOSITY", "ERROR").env("no_grpc_proxy", "127.0.0.1").current_dir("/");
-        let process = Process::start(command, || {});
-        listener.set_nonblocking(true).expect("a socket");
-        let mut stream = None;
-        eventually("the client has begun", || {
-            stream = listener.accept().ok().map(|(stream, _)| stream);
-            stream.is_some() || process.end_within(std::time::Duration::ZERO).is_some()
-        });
-        let stream = stream.unwrap_or_else(|| panic!("the client failed:\n{}", process.log()));
-        stream.set_nonblocking(false).expect("a socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        Self { lines: BufReader::new(stream), process }
+        let mut python = Command::new(python());
+        python.env("GRPC_VERBOSITY", "ERROR").env("no_grpc_proxy", "127.0.0.1");
+        let server = PathBuf::from(address.to_string());
+        Self { driver: Driver::start(python, "drunc.py", daemon.path(), &server, user) }
     }
 
     /// Has it do something; what it says.
@@ -108,11 +88,7 @@ impl Drunc {
     /// Where it says nothing.
     #[track_caller]
     pub fn order(&mut self, order: &Value) -> Value {
-        let mut said = String::new();
-        let asked = writeln!(self.lines.get_mut(), "{order}").is_ok();
-        let read = asked && self.lines.read_line(&mut said).is_ok_and(|count| count > 0);
-        assert!(read, "{order}: the client says nothing:\n{}", self.process.log());
-        serde_json::from_str(&said).expect("it speaks JSON")
+        self.driver.order(order)
     }
 
     /// A call of a generation, whose request is of this type.

@@ -7,6 +7,7 @@ pub mod binaries;
 pub mod cgroup;
 pub mod cradle;
 pub mod daemon;
+mod driver;
 pub mod drpc;
 pub mod drunc;
 pub mod fifo;

@@ -4,9 +4,10 @@
 //! reaper of every run, holds the descriptors that must outlive a daemon, owns the listeners and starts
 //! the next daemon when one dies. This library is the border between the two: [`protocol`] has the
 //! messages, [`channel`] moves them. [`succession`] is what one keeper hands to the next, and [`bequest`] what a daemon
-//! hands to it whose keeper was killed.
+//! hands to it whose keeper was killed. [`mountinfo`] both read, and nothing else has a reader of it.
 
 pub mod bequest;
 pub mod channel;
+pub mod mountinfo;
 pub mod protocol;
 pub mod succession;

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use keeper::mountinfo::{self, Mount};
+
 use super::Unusable;
 
 /// Our place.
@@ -69,17 +71,17 @@ pub(super) fn find() -> Result<Place, Unusable> {
 
 /// Our places in v1 hierarchies: the lines `N:CONTROLLERS:PATH`, found among the mounts by their controllers.
 fn legacy(mounts: &[u8], own: &[u8]) -> Vec<LegacyPlace> {
-    let mounts: Vec<Mount> = mounts.split(|byte| *byte == b'\n').filter_map(mount).collect();
+    let mounts = mountinfo::parse(mounts);
     let lines = String::from_utf8_lossy(own);
     let place = |line: &str| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, Path::new(fields.next()?));
         let controllers: Vec<String> = controllers.split(',').map(str::to_owned).collect();
         let has = |mount: &Mount| {
-            let mut options = mount.options.split(|byte| *byte == b',');
+            let mut options = mount.options.split(',');
             let wanted = controllers.first().filter(|first| !first.is_empty());
-            mount.kind == b"cgroup"
-                && wanted.is_some_and(|wanted| options.any(|each| each == wanted.as_bytes()))
+            mount.kind == "cgroup"
+                && wanted.is_some_and(|wanted| options.any(|each| each == wanted))
         };
         // A part of the hierarchy that we are not in does not serve.
         let folder = mounts.iter().filter(|mount| has(mount)).find_map(|mount| {
@@ -99,10 +101,10 @@ pub(super) fn own_cgroup(text: &[u8]) -> Option<PathBuf> {
 }
 
 fn place(mounts: &[u8], own: &Path) -> Option<Place> {
-    let mounts: Vec<Mount> = mounts.split(|byte| *byte == b'\n').filter_map(mount).collect();
-    let hybrid = mounts.iter().any(|mount| mount.kind == b"cgroup");
+    let mounts = mountinfo::parse(mounts);
+    let hybrid = mounts.iter().any(|mount| mount.kind == "cgroup");
     // A mount of a part of the hierarchy serves if we are in that part.
-    mounts.into_iter().filter(|mount| mount.kind == b"cgroup2").find_map(|mount| {
+    mounts.into_iter().filter(|mount| mount.kind == "cgroup2").find_map(|mount| {
         let below = own.strip_prefix(&mount.root).ok()?;
         Some(Place {
             mount: mount.point,
@@ -112,46 +114,6 @@ fn place(mounts: &[u8], own: &Path) -> Option<Place> {
             legacy: Vec::new(),
         })
     })
-}
-
-struct Mount {
-    root: PathBuf,
-    point: PathBuf,
-    kind: Vec<u8>,
-    options: Vec<u8>,
-}
-
-/// One line of mountinfo (proc_pid_mountinfo(5)): id parent device root point options [tags…] - kind
-/// source options
-fn mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let (root, point) = (fields.nth(3)?, fields.next()?);
-    let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-    let kind = rest.next()?;
-    let options = rest.nth(1).unwrap_or_default().to_vec();
-    let path = |field| PathBuf::from(OsString::from_vec(unescape(field)));
-    Some(Mount { root: path(root), point: path(point), kind: kind.to_vec(), options })
-}
-
-/// Space, tab, newline and backslash stand there as `\040` and so on.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let value = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match value {
-            Some(value) if byte == b'\\' => {
-                out.push(value);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            _ => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::{
     path::Path,
 };
 
+use keeper::mountinfo;
 use nix::{
     errno::Errno,
     sys::{
@@ -27,7 +28,7 @@ use nix::{
 };
 
 use crate::{
-    first::{calls, command_line::CommandLine, mounted},
+    first::{calls, command_line::CommandLine},
     say,
 };
 use std::os::fd::AsFd;
@@ -95,7 +96,7 @@ fn temporary() -> io::Result<()> {
     let made = folder("/tmp", 0o1777);
     let writable = made.is_ok()
         && nix::unistd::access("/tmp", nix::unistd::AccessFlags::W_OK) != Err(Errno::EROFS);
-    if writable || mounted::at(Path::new("/tmp")) {
+    if writable || mountinfo::at(Path::new("/tmp")) {
         return made;
     }
     mounts::in_memory("/tmp", "mode=1777")

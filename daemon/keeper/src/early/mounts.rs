@@ -2,13 +2,13 @@
 
 use std::{io, path::Path};
 
+use keeper::mountinfo;
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},
 };
 
 use super::{Failures, folder};
-use crate::first::mounted;
 
 /// Whether a machine can do without.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,6 @@ pub(super) fn in_memory(point: &str, options: &str) -> io::Result<()> {
 fn is_mounted(point: &Path) -> bool {
     match point == Path::new("/proc") {
         true => Path::new("/proc/self/mountinfo").exists(),
-        false => mounted::at(point),
+        false => mountinfo::at(point),
     }
 }

@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keeper::protocol::Power;
+use keeper::{
+    mountinfo::{self, Mount},
+    protocol::Power,
+};
 use nix::{
     errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -23,7 +26,7 @@ use nix::{
     },
 };
 
-use super::{calls, mounted, role};
+use super::{calls, role};
 use crate::{
     early::seed,
     process::{self, clock},
@@ -181,9 +184,9 @@ fn clean_up(state_dir: &Path) -> u8 {
 
 /// What is mounted of disks and memory, the last first.
 fn left() -> impl Iterator<Item = std::path::PathBuf> {
-    let all = mounted::all().into_iter().rev();
+    let all = mountinfo::all().into_iter().rev();
     let all = all.filter(|it| !NOT_ON_DISKS.contains(&it.kind.as_str()));
-    let ours = |it: &mounted::Mounted| it.kind == "tmpfs" && is_ours(&it.point);
+    let ours = |it: &Mount| it.kind == "tmpfs" && is_ours(&it.point);
     all.filter(move |it| !ours(it)).map(|it| it.point)
 }
 
@@ -207,7 +210,7 @@ fn swaps_off() -> bool {
     let mut done = false;
     for line in list.split(|byte| *byte == b'\n').skip(1) {
         let path = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let path = CString::new(mounted::unescape(path)).unwrap_or_default();
+        let path = CString::new(mountinfo::unescape(path)).unwrap_or_default();
         if !path.is_empty() {
             done |= calls::swap_off(&path).is_ok();
         }

@@ -12,7 +12,6 @@ pub(crate) mod command_line;
 pub(crate) mod console;
 pub(crate) mod init;
 pub(crate) mod last;
-pub(crate) mod mounted;
 pub(crate) mod role;
 mod round;
 mod shell;

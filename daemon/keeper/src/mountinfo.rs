@@ -9,44 +9,54 @@ use std::{
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mounted {
+pub struct Mount {
+    /// Which folder of the filesystem is mounted: `/` where all of it is.
+    pub root: PathBuf,
     /// Where.
-    pub(crate) point: PathBuf,
+    pub point: PathBuf,
     /// The kind of filesystem.
-    pub(crate) kind: String,
+    pub kind: String,
     /// What is mounted.
-    pub(crate) source: PathBuf,
+    pub source: PathBuf,
+    /// The options of the filesystem itself, with commas between them.
+    pub options: String,
 }
 
 /// All mounts, in the order in which they were made; none where /proc cannot be read.
-pub(crate) fn all() -> Vec<Mounted> {
+#[must_use]
+pub fn all() -> Vec<Mount> {
     parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Whether something is mounted there.
-pub(crate) fn at(point: &Path) -> bool {
-    all().iter().any(|mounted| mounted.point == point)
+#[must_use]
+pub fn at(point: &Path) -> bool {
+    all().iter().any(|mount| mount.point == point)
 }
 
-fn parse(text: &[u8]) -> Vec<Mounted> {
+/// The mounts of such a file. A line that is none is left out.
+#[must_use]
+pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
 /// One line: id parent device root point options [tags…] - kind source options
-fn line(line: &[u8]) -> Option<Mounted> {
+fn line(line: &[u8]) -> Option<Mount> {
+    let text = |field| String::from_utf8_lossy(field).into_owned();
     let mut fields = line.split(|byte| *byte == b' ');
-    let point = path(fields.nth(4)?);
+    let (root, point) = (path(fields.nth(3)?), path(fields.next()?));
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-    let kind = String::from_utf8_lossy(rest.next()?).into_owned();
-    Some(Mounted { point, kind, source: path(rest.next()?) })
+    let (kind, source) = (text(rest.next()?), path(rest.next()?));
+    Some(Mount { root, point, kind, source, options: text(rest.next().unwrap_or_default()) })
 }
 
 fn path(field: &[u8]) -> PathBuf {
     OsString::from_vec(unescape(field)).into()
 }
 
-/// Space, tab, newline and backslash stand there as `\040` and so on.
-pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
+/// The bytes of a field: space, tab, newline and backslash stand there as `\040` and so on.
+#[must_use]
+pub fn unescape(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, after)) = rest.split_first() {
@@ -81,10 +91,12 @@ mod tests {
         assert_eq!(found[0].point, Path::new("/sys/fs/cgroup"));
         assert_eq!(
             found[1],
-            Mounted {
+            Mount {
+                root: "/".into(),
                 point: "/mnt/a b".into(),
                 kind: "ext4".to_owned(),
                 source: "/dev/sda1".into(),
+                options: "rw".to_owned(),
             }
         );
     }
@@ -93,6 +105,13 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_harm(text in any::<Vec<u8>>()) {
             drop(parse(&text));
+        }
+
+        #[test]
+        fn lines_like_these_are_read_without_harm(
+            text in "([0-9]{1,2} [0-9]{1,2} 0:1 /[a-z\\\\0-7]{0,8} /[a-z\\\\0-7]{0,8} rw (shared:1 )?- (cgroup|tmpfs) x rw\n){0,5}"
+        ) {
+            prop_assert_eq!(parse(text.as_bytes()).len(), text.lines().count());
         }
 
         /// Every path comes back, however the kernel has to write it.
