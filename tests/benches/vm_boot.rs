@@ -116,7 +116,9 @@ fn measured(name: &str, boot: Boot, others: &[&str]) -> Found {
     let mut all = first;
     for process in &processes {
         if others.contains(&process.name.as_str()) {
-            all += pss(&machine, process.pid);
+            let its = pss(&machine, process.pid);
+            println!("{name}: PSS of {} {its} KiB", process.name);
+            all += its;
         }
     }
     println!("{name}: {milliseconds} ms; PSS of PID 1 {first} KiB, with its own {all} KiB");
@@ -138,10 +140,16 @@ fn finished(machine: &Machine) -> Option<u64> {
     Some(told.parse::<u64>().expect("microseconds") / 1000)
 }
 
+/// In KiB. Prints what it is made of: of files, or in huge pages, which a kernel may give where it is told to, as Debian's is.
 fn pss(machine: &Machine, pid: i32) -> u64 {
     let text = machine.agent.read(&format!("/proc/{pid}/smaps_rollup"));
-    let line = text.lines().find(|line| line.starts_with("Pss:")).expect("the kernel tells");
-    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+    let of = |what: &str| -> u64 {
+        let line = text.lines().find(|line| line.starts_with(what)).expect("the kernel tells");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+    };
+    let [anonymous, file, huge] = ["Pss_Anon:", "Pss_File:", "AnonHugePages:"].map(of);
+    println!("process {pid}: {anonymous} KiB anonymous, {file} of files, {huge} in huge pages");
+    of("Pss:")
 }
 
 /// A state folder in which so many services are enabled.

@@ -38,7 +38,8 @@ impl Entry {
 /// The table.
 #[derive(Default)]
 pub(crate) struct Runs {
-    entries: HashMap<Run, Entry>,
+    /// Boxed: a table has room for twice as many as it holds.
+    entries: HashMap<Run, Box<Entry>>,
     by_pid: HashMap<i32, Run>,
     /// Children that failed on their way to the program: to be reaped without a word.
     failed: HashSet<i32>,
@@ -59,7 +60,7 @@ impl Runs {
             return false;
         }
         self.held += descriptors.len();
-        self.entries.insert(run, Entry { pid: 0, exit: None, descriptors });
+        self.entries.insert(run, Box::new(Entry { pid: 0, exit: None, descriptors }));
         true
     }
 
@@ -199,6 +200,6 @@ impl Runs {
 
     /// One run.
     pub(crate) fn get(&self, run: &Run) -> Option<&Entry> {
-        self.entries.get(run)
+        self.entries.get(run).map(|entry| &**entry)
     }
 }
