@@ -111,6 +111,8 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     setsid().ok();
     // On older kernels a program that was executed by its descriptor is called by its number.
     nix::sys::prctl::set_name(c"auraed-core").ok();
+    // Memory that nobody has touched is nobody's. Programs get them as ever.
+    spawn::forgo_huge_pages();
     let channels = handover::channels()?;
     // Before there are threads: all of them are to leave SIGTERM to the supervisor.
     let signals = take_signals_over().map_err(when("taking signals"))?;
