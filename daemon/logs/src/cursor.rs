@@ -154,17 +154,11 @@ impl Cursor {
                 }
                 let bytes = entry.position.0.saturating_sub(*position);
                 *position = entry.position.0;
-                let reason = match entry.kind {
-                    // It says itself why: what a power cut had left of them was cut off.
-                    Kind::Gap { reason, .. } => {
-                        self.next = number.saturating_add(1);
-                        reason
-                    }
-                    Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } => {
-                        GapReason::Vanished
-                    }
-                };
-                Ok(Step::Item(gap(bytes, reason)))
+                if entry.tells_of_cut(self.end) {
+                    self.next = number.saturating_add(1);
+                    return Ok(Step::Item(gap(bytes, GapReason::Damaged)));
+                }
+                Ok(Step::Item(gap(bytes, GapReason::Vanished)))
             }
             Some((number, entry)) => {
                 self.next = number.saturating_add(1);

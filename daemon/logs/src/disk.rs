@@ -93,8 +93,8 @@ pub(crate) fn remove(folder: &Folder, base: u64) {
 fn remove_leftovers(folder: &Folder, first: Option<u64>) {
     let Some(first) = first else { return };
     for name in folder::names(&folder.0).unwrap_or_default() {
-        let half =
-            name.strip_suffix(".sum.new").is_some_and(|base| folder::parse_hex(base).is_some());
+        let half = name.strip_suffix(".sum.new").or(name.strip_suffix(".idx.new"));
+        let half = half.is_some_and(|base| folder::parse_hex(base).is_some());
         let base = name.strip_suffix(".idx").or(name.strip_suffix(".sum"));
         let old = base.and_then(folder::parse_hex).is_some_and(|base| base < first);
         if half || old {

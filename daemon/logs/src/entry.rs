@@ -114,6 +114,16 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether it says that what a power cut had left behind this end of a segment was cut off.
+    pub(crate) fn tells_of_cut(&self, end: u64) -> bool {
+        match self.kind {
+            Kind::Gap { bytes, reason: GapReason::Damaged, .. } if self.run.is_none() => {
+                bytes > 0 && self.position.0.checked_sub(bytes) == Some(end)
+            }
+            Kind::Gap { .. } | Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } => false,
+        }
+    }
+
     /// Its 64 bytes.
     pub(crate) fn encode(&self) -> [u8; ENTRY] {
         let (kind, stream, detail, number, first, second) = match self.kind {

@@ -10,8 +10,7 @@
 
 use std::{
     fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -32,120 +31,146 @@ use crate::{
 const BLOCK: u64 = 4096;
 /// How long the kernel may take on its own to write what is due: twice what it says (`dirty_expire_centisecs`).
 const SLACK: Duration = Duration::from_secs(60);
-/// Names the boot in which the store is looked through, and says how far that has come.
+/// Names the boot in which the store is looked through: a file that is empty when that is done, and says before that when
+/// something was last written.
 const MARK: &str = "boot-";
-const BEGUN: &[u8; 5] = b"begun";
-const DONE: &[u8; 5] = b"done\n";
+/// The same while it is being made.
+const NEW: &str = "boot-new";
 
 /// Looks through the store, unless that was done in this boot: the logs of which the end was cut. What was written more than
 /// `interval` before the last write to any of them is on the disk, and is left alone.
 pub(crate) fn cut_ends(root: &Path, interval: Duration) -> Vec<LogName> {
-    match begin(root) {
-        Ok(Some(mark)) => {
-            let cut = cut_all(root, interval);
-            // In its place, which needs no room. Where even that fails, it is looked at again.
-            mark.write_all_at(DONE, 0).ok();
-            cut
-        }
-        // Without a mark it would be done again while programs write.
-        Ok(None) | Err(_) => Vec::new(),
-    }
+    let ends = ends(root);
+    let last = ends.iter().map(|end| end.written).max().unwrap_or(SystemTime::UNIX_EPOCH);
+    // Without a mark it would be done again while programs write.
+    let Ok(Some((mark, last))) = begin(root, last) else { return Vec::new() };
+    let cut = cut_all(ends, last, interval);
+    // It needs no room, and where even that fails it is looked at again.
+    mark.set_len(0).ok();
+    cut
 }
 
-/// Marks the store as being looked through in this boot; none where it was, to the end. A daemon that died over it has had no
-/// time to let anybody write.
-fn begin(root: &Path) -> io::Result<Option<File>> {
+/// Marks the store as being looked through in this boot, with when something was last written; none where it was, to the end.
+/// A daemon that died over it has had no time to let anybody write.
+fn begin(root: &Path, last: SystemTime) -> io::Result<Option<(File, SystemTime)>> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let mark = format!("{MARK}{}", boot.trim());
     let path = root.join(&mark);
-    let file = match open::write(&path, OFlag::O_CREAT | OFlag::O_EXCL) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = open::write(&path, OFlag::empty())?;
-            let mut word = [0; BEGUN.len()];
-            read_at(&file, &mut word, 0)?;
-            return Ok((word == *BEGUN).then_some(file));
+    match open::write(&path, OFlag::empty()) {
+        Ok(mut file) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            let last = text.trim().parse().ok().map(Duration::from_nanos);
+            return Ok(last.map(|last| (file, SystemTime::UNIX_EPOCH + last)));
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
-    };
-    file.write_all_at(BEGUN, 0)?;
+    }
+    let mut file = open::write(&root.join(NEW), OFlag::O_CREAT | OFlag::O_TRUNC)?;
+    file.write_all(nanoseconds(last).to_string().as_bytes())?;
+    fs::rename(root.join(NEW), &path)?;
     for name in folder::names(root).unwrap_or_default() {
         if name.starts_with(MARK) && name != mark {
             // One more is of no use and does no harm.
             fs::remove_file(root.join(name)).ok();
         }
     }
-    Ok(Some(file))
+    Ok(Some((file, last)))
 }
 
-fn cut_all(root: &Path, interval: Duration) -> Vec<LogName> {
-    let mut ends = Vec::new();
-    for log in disk::logs(root) {
+fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The newest segment of a log.
+struct End {
+    log: LogName,
+    folder: Folder,
+    base: u64,
+    written: SystemTime,
+}
+
+fn ends(root: &Path) -> Vec<End> {
+    let end = |log: LogName| {
         let folder = Folder::new(root, &log);
-        let base = folder.bases().ok().and_then(|bases| bases.last().copied());
-        let written = base.and_then(|base| fs::metadata(folder.data(base)).ok()?.modified().ok());
-        if let (Some(base), Some(written)) = (base, written) {
-            ends.push((log, folder, base, written));
-        }
-    }
-    let last = ends.iter().map(|&(.., written)| written).max();
-    let due = |written: SystemTime| {
-        last.and_then(|last| last.duration_since(written).ok())
-            .is_some_and(|before| before <= interval.saturating_add(SLACK))
+        let base = *folder.bases().ok()?.last()?;
+        let written = fs::metadata(folder.data(base)).ok()?.modified().ok()?;
+        Some(End { log, folder, base, written })
     };
-    ends.retain(|&(.., written)| due(written));
+    disk::logs(root).into_iter().filter_map(end).collect()
+}
+
+fn cut_all(mut ends: Vec<End>, last: SystemTime, interval: Duration) -> Vec<LogName> {
+    ends.retain(|end| {
+        let before = last.duration_since(end.written).unwrap_or_default();
+        before <= interval.saturating_add(SLACK)
+    });
     // What cannot be cut is read as it is.
-    ends.retain(|(_, folder, base, written)| cut_end(folder, *base, *written).unwrap_or(false));
-    ends.into_iter().map(|(log, ..)| log).collect()
+    ends.retain(|end| cut_end(end).unwrap_or(false));
+    ends.into_iter().map(|end| end.log).collect()
 }
 
 /// Cuts zeros from the end of a segment, and has its index say how many; whether there were any.
-fn cut_end(folder: &Folder, base: u64, written: SystemTime) -> Result<bool, WriteError> {
-    let path = folder.data(base);
+fn cut_end(End { folder, base, written, .. }: &End) -> Result<bool, WriteError> {
+    let path = folder.data(*base);
     let failed = |source| WriteError { path: path.clone(), source };
     let data = open::write(&path, OFlag::empty()).map_err(failed)?;
-    // Both, before either is changed: what is foreign is left alone.
-    open::write(&folder.index(base), OFlag::empty()).map_err(failed)?;
     let length = data.metadata().map_err(failed)?.len();
     let end = written_end(&data, length).map_err(failed)?;
     if end == length {
         return Ok(false);
     }
-    let since = written.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let time = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-    let (bytes, reason) = (length.saturating_sub(end), GapReason::Damaged);
-    let kind = Kind::Gap { stream: None, bytes, entries: 0, reason };
-    let position = Position(base.saturating_add(length));
-    let gap = Entry { position, time, run: None, kind };
-    // In this order: whoever dies between them does it again, and finds the same.
-    cut_index(folder, base, Position(base.saturating_add(end)), &gap)
-        .map_err(|source| WriteError { path: folder.index(base), source })?;
+    let at = |offset: u64| Position(base.saturating_add(offset));
+    // In this order: whoever dies between them, or loses power again, finds an index that knows more than there is.
+    cut_index(folder, *base, (at(end), at(length)), nanoseconds(*written))
+        .map_err(|source| WriteError { path: folder.index(*base), source })?;
     data.set_len(end).map_err(failed)?;
     // It counts when the others were written, too.
-    data.set_modified(written).ok();
+    data.set_modified(*written).ok();
     Ok(true)
 }
 
-/// Ends the index at the end of what was written: entries beyond it that are about no bytes stand there, and then the gap, at
-/// the position behind it.
-fn cut_index(folder: &Folder, base: u64, end: Position, gap: &Entry) -> io::Result<()> {
-    let file = open::write(&folder.index(base), OFlag::empty())?;
+/// Makes the index anew: starts, ends and gaps of runs that lie beyond the end of what was written stand there, and then the
+/// gap, at the position behind all that is known.
+fn cut_index(
+    folder: &Folder,
+    base: u64,
+    (end, known): (Position, Position),
+    time: u64,
+) -> io::Result<()> {
+    let path = folder.index(base);
+    let mut file = open::write(&path, OFlag::empty())?;
     let mut index = Index::new(file.try_clone()?);
     let first = index.find(end.0.saturating_add(1))?;
-    let mut markers = Vec::new();
+    let (mut markers, mut known) = (Vec::new(), known);
     let mut next = first;
     while let Some((number, entry)) = index.entry_from(next)? {
+        known = known.max(entry.position);
         match entry.kind {
             Kind::Start { .. } | Kind::End { .. } => markers.push(entry),
+            Kind::Gap { .. } if entry.run.is_some() => markers.push(entry),
+            // One of our own is told anew.
             Kind::Data { .. } | Kind::Gap { .. } => {}
         }
         next = number.saturating_add(1);
     }
+    let bytes = known.0.saturating_sub(end.0);
+    let kind = Kind::Gap { stream: None, bytes, entries: 0, reason: GapReason::Damaged };
+    let gap = Entry { position: known, time, run: None, kind };
+    let mut all = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(first.saturating_mul(ENTRY_U64)).read_to_end(&mut all)?;
     let kept = markers.into_iter().map(|marker| Entry { position: end, ..marker });
-    let bytes: Vec<u8> = kept.chain([*gap]).flat_map(|entry| entry.encode()).collect();
-    let from = first.saturating_mul(ENTRY_U64);
-    file.write_all_at(&bytes, from)?;
-    file.set_len(from.saturating_add(u64::try_from(bytes.len()).unwrap_or(0)))
+    all.extend(kept.chain([gap]).flat_map(|entry| entry.encode()));
+    let half = path.with_extension("idx.new");
+    let mut new = open::write(&half, OFlag::O_CREAT | OFlag::O_TRUNC)?;
+    let made = new.write_all(&all).and_then(|()| new.sync_data());
+    let made = made.and_then(|()| fs::rename(&half, &path));
+    if made.is_err() {
+        fs::remove_file(&half).ok();
+    }
+    made
 }
 
 /// Where the bytes end that were written: before a hole at the end, and before the zeros of the last block.
@@ -166,6 +191,8 @@ fn written_end(data: &File, length: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use proptest::prelude::*;
 
     use super::*;

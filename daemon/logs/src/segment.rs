@@ -50,6 +50,8 @@ pub(crate) struct Segment {
     known_end: Option<u64>,
     /// And says why.
     is_told: bool,
+    /// Nothing more is to be written to it.
+    is_over: bool,
 }
 
 impl Segment {
@@ -79,10 +81,20 @@ impl Segment {
             opened => opened.map_err(failed(&path))?,
         };
         let folder = folder.clone();
-        let (entries, mended, known_end, is_told) = (0, false, None, false);
-        let mut segment =
-            Self { folder, base, data, length, index, entries, mended, known_end, is_told };
+        let mut segment = Self {
+            folder,
+            base,
+            data,
+            length,
+            index,
+            entries: 0,
+            mended: false,
+            known_end: None,
+            is_told: false,
+            is_over: false,
+        };
         segment.mend().map_err(failed(&path))?;
+        segment.is_over = segment.has_lost() || segment.has_hole();
         Ok(segment)
     }
 
@@ -124,6 +136,7 @@ impl Segment {
             mended: false,
             known_end: None,
             is_told: false,
+            is_over: false,
         })
     }
 
@@ -163,7 +176,7 @@ impl Segment {
             match index.slot(number)? {
                 Slot::Entry(entry) if entry.position > end => {
                     self.known_end = Some(entry.position.0);
-                    self.is_told = matches!(entry.kind, Kind::Gap { .. });
+                    self.is_told = entry.tells_of_cut(end.0);
                     return Ok(());
                 }
                 Slot::Entry(_) => break,
@@ -206,6 +219,11 @@ impl Segment {
     /// Whether bytes that it had are gone.
     pub(crate) fn has_lost(&self) -> bool {
         self.known_end.is_some()
+    }
+
+    /// Whether it is to be followed by another before anything is written, since some of it is missing.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Whether a gap was counted for that when it was found.

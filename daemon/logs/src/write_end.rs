@@ -70,7 +70,7 @@ impl WriteEnd {
             None => {
                 let segment = Segment::open(&self.folder)?;
                 self.upkeep.begun(&self.name, None, segment.base());
-                if segment.was_mended() || segment.has_lost() || segment.has_hole() {
+                if segment.was_mended() || segment.is_over() {
                     let path = segment.path();
                     let text = format!(
                         "{}, or its index, is not what was written, as after a power cut: readers are told of a gap, and the \
@@ -83,7 +83,7 @@ impl WriteEnd {
                     self.has_gap();
                 }
                 // What is missing in it would be taken for a program's zeros: it is closed and looked through.
-                if segment.has_hole() || segment.has_lost() {
+                if segment.is_over() {
                     if !segment.has_told() {
                         self.has_gap();
                     }
@@ -92,7 +92,7 @@ impl WriteEnd {
                     segment
                 }
             }
-            Some(old) if full(&old) => self.next(old)?,
+            Some(old) if full(&old) || old.is_over() => self.next(old)?,
             Some(segment) => segment,
         };
         Ok((self.segment.insert(segment), self.sizes))

@@ -1,11 +1,18 @@
 //! Indexes that are torn, cut short or have flipped bits: no byte is ever given to the wrong run.
 
-use std::{collections::BTreeMap, fs, io::Write, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use logs::{Filter, GapReason, Item, LogName, Options, Position, Stream};
 use units::RunId;
 
-use crate::fixture::{Store, follow, gaps, output, rest, run, unit};
+use crate::fixture::{Store, follow, gaps, holds, of, output, rest, run, unit};
 
 /// Whose each byte is.
 type Truth = BTreeMap<u64, (RunId, Stream, u8)>;
@@ -228,24 +235,98 @@ fn zeros_that_a_power_cut_left_are_cut_off_and_told() {
     }
 }
 
-/// A daemon that dies over that leaves it to the next one, which finds the same.
+/// As a daemon that died over the first look in this boot leaves it.
+fn is_looked_through_again(store: &mut Store) {
+    store.logs.close();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    fs::write(mark(store), now.as_nanos().to_string()).unwrap();
+    store.reopen(Options::default());
+}
+
+/// The ends of runs, and how many bytes are missing.
+fn ends_and_missing(store: &Store) -> (usize, u64) {
+    let items = store.items(&LogName::Commands, Filter::default());
+    let ends = items.iter().filter(|item| matches!(item, Item::End { .. })).count();
+    let missing = gaps(&items).into_iter().map(|gap| match gap {
+        Item::Gap { bytes, reason: GapReason::Damaged, .. } => *bytes,
+        other => panic!("{other:?}"),
+    });
+    (ends, missing.sum())
+}
+
+/// A daemon that dies over that leaves it to the next one, whichever of its steps came to the disk: it finds the same, and what
+/// is written then has positions of its own.
 #[test]
 fn zeros_are_cut_off_to_the_end_by_whoever_comes() {
+    // Whether whole pages of zeros were written, so that the next one finds more to cut.
+    for zeros in [5, 3 * 4096] {
+        let (mut store, index, _, truth) = printed();
+        let data = index.with_extension("log");
+        let whole = truth.len() as u64;
+        store.logs.close();
+        let file = fs::File::options().write(true).open(&data).unwrap();
+        file.write_all_at(&vec![0; usize::try_from(zeros).unwrap()], whole).unwrap();
+        store.reopen(Options::default());
+        is_looked_through_again(&mut store);
+        for _ in 0..3 {
+            // What is not cut yet belongs to nobody, since it stands behind the last end.
+            assert_eq!(ends_and_missing(&store), (3, zeros));
+            is_looked_through_again(&mut store);
+        }
+        // The index came to the disk, and the new length of the data did not.
+        file.set_len(whole + zeros).unwrap();
+        is_looked_through_again(&mut store);
+        assert_eq!(ends_and_missing(&store), (3, zeros));
+        let mut program = store.start(run(9), &LogName::Commands);
+        program.stdout.write_all(b"on\n").unwrap();
+        assert_eq!(store.end(program).end, Position(whole + zeros + 3));
+    }
+}
+
+/// Where the index had come to the disk further than the data, nothing that it knows of is given again.
+#[test]
+fn zeros_are_cut_off_of_what_was_longer() {
     let (mut store, index, _, truth) = printed();
     let data = index.with_extension("log");
     let whole = truth.len() as u64;
     store.reopen(Options::default());
     store.logs.close();
-    fs::File::options().write(true).open(&data).unwrap().set_len(whole + 5).unwrap();
-    for _ in 0..2 {
-        fs::write(mark(&store), "begun").unwrap();
-        store.reopen(Options::default());
-        let items = store.items(&LogName::Commands, Filter::default());
-        let reason = GapReason::Damaged;
-        assert_eq!(gaps(&items), [&Item::Gap { run: None, bytes: 5, entries: 0, reason }]);
-        store.logs.close();
-    }
-    assert_eq!(fs::metadata(&data).unwrap().len(), whole);
+    // The last ten bytes are gone, and three of what is left were never written.
+    let file = fs::File::options().write(true).open(&data).unwrap();
+    file.set_len(whole - 10).unwrap();
+    file.write_all_at(&[0; 3], whole - 13).unwrap();
+    is_looked_through_again(&mut store);
+    assert_eq!(fs::metadata(&data).unwrap().len(), whole - 13);
+    assert_eq!(ends_and_missing(&store), (3, 13));
+    let mut program = store.start(run(9), &LogName::Commands);
+    program.stdout.write_all(b"on\n").unwrap();
+    assert_eq!(store.end(program).end, Position(whole + 3));
+}
+
+/// A gap that says something else than that is told after what is missing before it, each by its own word.
+#[test]
+fn what_vanished_before_another_gap_is_told_apart() {
+    let (store, index, _, _) = printed();
+    let mut program = store.start(run(9), &LogName::Commands);
+    program.stdout.write_all(b"further\n").unwrap();
+    holds("it is kept", || {
+        let items = store.items(&LogName::Commands, of(run(9)));
+        output(&items, run(9), Stream::Stdout) == b"further\n"
+    });
+    store.logs.closed(run(9), 2_000_000).unwrap();
+    let _ = store.end(program);
+    let data = index.with_extension("log");
+    let length = fs::metadata(&data).unwrap().len();
+    fs::File::options().write(true).open(&data).unwrap().set_len(length - 4).unwrap();
+    let items = store.items(&LogName::Commands, Filter::default());
+    let reasons: Vec<_> = gaps(&items)
+        .into_iter()
+        .filter_map(|gap| match gap {
+            Item::Gap { run, bytes, reason, .. } => Some((*run, *bytes, *reason)),
+            Item::Chunk { .. } | Item::Start { .. } | Item::End { .. } => None,
+        })
+        .collect();
+    assert_eq!(reasons, [(None, 4, GapReason::Vanished), (Some(run(9)), 0, GapReason::Closed)]);
 }
 
 /// What was written long before a log's last write anywhere is on the disk, whatever it is.

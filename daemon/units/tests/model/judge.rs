@@ -93,6 +93,8 @@ impl Judge {
             Event::Spawned { run, pid } => {
                 if let Some(run) = self.live.get_mut(run).filter(|run| run.starting) {
                     (run.starting, run.pid) = (false, Some(*pid));
+                    // Said before that, it counts from now on.
+                    run.listens |= run.says_so && run.exit.is_none() && run.killed_at.is_none();
                 }
             }
             Event::SpawnFailed { run, failure } => {
