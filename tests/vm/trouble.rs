@@ -4,7 +4,10 @@ use std::fs;
 
 use libtest_mimic::Trial;
 use serde_json::json;
-use tests::vm::{Boot, Machine};
+use tests::{
+    eventually,
+    vm::{Boot, Ending, Machine},
+};
 
 use crate::{
     PROBE,
@@ -21,7 +24,32 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_missing_var_is_made,
         a_disk_that_cannot_be_written_is_told,
         without_a_daemon_there_is_a_shell,
+        a_stopped_console_stops_nothing,
     ]
+}
+
+/// Somebody has pressed Ctrl-S: nobody waits for the console, neither the first process nor who ends the machine. Its root
+/// was a container's once, as the file that Docker leaves says, and it is a machine all the same.
+fn a_stopped_console_stops_nothing() {
+    let disk = Disk::make(|root| fs::write(root.join(".dockerenv"), "").unwrap());
+    let machine = start(boot("a_stopped_console_stops_nothing", &disk));
+    until_running(&machine, "steady");
+    machine.types("\u{13}");
+    // More than a terminal takes before it is full, by the daemon; and by the first process, who tells each that ends.
+    for number in 0..3 {
+        let name = format!("unit-{number}");
+        let words = ["enable", "--now", "--oneshot", &name, "--", "/bin/true"];
+        drop(machine.aer(&words));
+        let daemon = machine.agent.processes().into_iter().find(|it| it.name == "auraed-core");
+        machine.agent.kill(daemon.unwrap().pid, 9);
+        eventually("the next daemon serves", || {
+            status(&machine)["daemon_starts"].as_u64() >= Some(2 + number)
+        });
+    }
+    executes(&machine);
+    let _ = machine.told(&["power", "off"]);
+    assert_eq!(machine.ends(), Ending::Off, "{}", machine.console.tail());
+    disk.is_clean();
 }
 
 fn boot(name: &str, disk: &Disk) -> Boot {

@@ -168,6 +168,7 @@ impl Keeper {
     pub(crate) fn keep(&mut self) -> Result<(), Failure> {
         // Who ended while a keeper took the place of another.
         self.take_exits()?;
+        let mut killed = None;
         loop {
             if self.daemon.is_none() {
                 if self.stopping.is_some() {
@@ -198,14 +199,7 @@ impl Keeper {
             self.flush();
             self.runs.close_released();
             self.collect();
-            if let (Some(bound), Some(daemon)) = (self.stopping, &self.daemon)
-                && clock() >= bound
-            {
-                say(format_args!("the daemon did not end in time; it and its runs are killed"));
-                process::kill_child(daemon.pid);
-                self.ends = MOST_ENDS;
-                self.stopping = Some(clock() + LAST_KILL);
-            }
+            self.end_in_time(&mut killed);
         }
         if self.first.role == Role::Machine && self.ends < MOST_ENDS {
             last::terminate(&self.signals);
@@ -215,6 +209,27 @@ impl Keeper {
         sweep::sweep(&self.signals, &self.tree);
         self.place.leave();
         Ok(())
+    }
+
+    /// Kills a daemon that does not end in time. One that a disk holds even then (state D, proc(5)) is not waited for: what
+    /// comes after it is bounded, and has to come.
+    fn end_in_time(&mut self, killed: &mut Option<i32>) {
+        let Some(pid) = self.daemon.as_ref().map(|daemon| daemon.pid) else { return };
+        if self.stopping.is_none_or(|bound| clock() < bound) {
+            return;
+        }
+        if *killed == Some(pid) {
+            say(format_args!(
+                "the daemon, process {pid}, does not die of SIGKILL: going on without it; look at what hangs (state D in ps)"
+            ));
+            self.daemon = None;
+            return;
+        }
+        say(format_args!("the daemon did not end in time; it and its runs are killed"));
+        process::kill_child(pid);
+        *killed = Some(pid);
+        self.ends = MOST_ENDS;
+        self.stopping = Some(clock() + LAST_KILL);
     }
 
     /// Waits for a signal, a message or a deadline.

@@ -151,6 +151,8 @@ fn check() -> Result<ExitCode, Failure> {
 fn say(message: fmt::Arguments<'_>) {
     // In one piece: others write there, too.
     let line = format!("auraed: {message}\n");
-    drop(io::stderr().lock().write_all(line.as_bytes()));
+    if !first::console::print(&line) {
+        drop(io::stderr().lock().write_all(line.as_bytes()));
+    }
     first::console::to_kernel(line.trim_end());
 }

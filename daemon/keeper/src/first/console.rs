@@ -2,20 +2,23 @@
 
 use std::{
     fs::File,
-    io::Write,
+    io::{self, Write},
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
     fcntl::OFlag,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::termios::{
         self, ControlFlags, InputFlags, LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices,
     },
 };
 
 use super::calls;
+use crate::process::clock;
 
 /// The device.
 pub(crate) const CONSOLE: &str = "/dev/console";
@@ -24,6 +27,13 @@ const PRIORITY: &str = "<29>";
 /// The longest line that goes there: the kernel's own bound is about a kilobyte.
 const LONGEST: usize = 900;
 
+/// How long a line may take to be printed: one of a slow serial line's takes a tenth of that.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// We have taken the console.
+static OURS: AtomicBool = AtomicBool::new(false);
+/// It did not take what was printed last.
+static STOPPED: AtomicBool = AtomicBool::new(false);
 /// Whether what we say goes to the kernel's log, too.
 static TO_KERNEL: AtomicBool = AtomicBool::new(false);
 
@@ -54,12 +64,45 @@ pub(crate) fn take() {
     for number in 0..3 {
         calls::put(console.as_fd(), number).ok();
     }
+    OURS.store(true, Ordering::Relaxed);
+}
+
+/// The keeper before us has taken it, and handed it on.
+pub(crate) fn keep() {
+    OURS.store(true, Ordering::Relaxed);
+}
+
+/// Prints on the console that we have taken, and waits for it no longer than for a moment: somebody may have stopped it
+/// (Ctrl-S), and then it is not waited for again until it takes something. False where it is not ours, or cannot be opened.
+pub(crate) fn print(line: &str) -> bool {
+    if !OURS.load(Ordering::Relaxed) {
+        return false;
+    }
+    let mut options = File::options();
+    options.append(true).custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits());
+    let Ok(mut console) = options.open(CONSOLE) else { return false };
+    let patience = if STOPPED.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+    let bound = clock() + patience;
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        match console.write(rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock && clock() < bound => {
+                let mut source = [PollFd::new(console.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut source, PollTimeout::from(50_u8)).unwrap_or_default();
+            }
+            Err(_) => break,
+        }
+    }
+    STOPPED.store(!rest.is_empty(), Ordering::Relaxed);
+    true
 }
 
 /// Opens it without making it our controlling terminal.
-pub(crate) fn open() -> std::io::Result<File> {
+pub(crate) fn open() -> io::Result<File> {
     let mut options = File::options();
-    options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(CONSOLE)
+    // To its end each time, where it is a file.
+    options.read(true).append(true).custom_flags(OFlag::O_NOCTTY.bits()).open(CONSOLE)
 }
 
 /// The state that a terminal has when it is new: lines, echo, and the usual keys.

@@ -76,6 +76,8 @@ pub(crate) fn terminate(signals: &SignalFd) {
     let bound = clock() + TERMINATION;
     while process::reap_all() && clock() < bound {
         process::await_signal(signals, bound);
+        // Else the next wait is none.
+        while let Ok(Some(_)) = signals.read_signal() {}
     }
 }
 

@@ -22,7 +22,7 @@ use std::{
     fs,
     os::fd::AsRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -35,6 +35,7 @@ use crate::{
     keep::Keeper,
     process::{self, Ended, clock},
     say,
+    sweep::sweep,
 };
 use command_line::CommandLine;
 use init::Main;
@@ -195,7 +196,9 @@ impl First {
         console::tell_the_kernel();
         // From now on Ctrl-Alt-Del is a signal to us (reboot(2)); refused outside the initial namespace.
         set_cad_enabled(false).ok();
-        if !again {
+        if again {
+            console::keep();
+        } else {
             match process::branch(|| u8::from(!early::run())) {
                 Ok(child) if last::ends(child, signals, clock() + EARLY) => {}
                 Ok(_) => say(format_args!(
@@ -216,6 +219,7 @@ impl First {
     /// Begins anew, in rescue or out of it.
     fn turn(&mut self, rescue: bool) {
         (self.line.rescue, self.aim, self.failed) = (rescue, Aim::Leave, 0);
+        self.volatile = None;
         // What is enabled is started again: what was started before has ended.
         drop(fs::remove_file(self.runtime_dir.join("boot")));
     }
@@ -276,7 +280,7 @@ impl First {
         if shell {
             say(format_args!("the shell has ended; going on"));
             // What was mended in it is to be tried with the state where it belongs.
-            (self.shell_runs, self.failed) = (None, 0);
+            (self.shell_runs, self.failed, self.volatile) = (None, 0, None);
         }
         shell
     }
@@ -322,7 +326,12 @@ impl First {
     /// The end that was asked for. Of a container it is our own; that of a machine comes back only where it is refused.
     fn end(&mut self, power: Power, signals: &SignalFd) -> Option<ExitCode> {
         let why = match self.role {
-            Role::Machine => last::machine(power, &self.state_dir, signals),
+            Role::Machine => {
+                // Where no daemon could begin, there is still what was started in a shell, or under one that failed.
+                last::terminate(signals);
+                sweep(signals, Path::new(""));
+                last::machine(power, &self.state_dir, signals)
+            }
             // Who made the container may look for this (reboot(2)); without the right to it, our end is all there is.
             Role::Container if power == Power::Reboot => last::kernel(power),
             Role::Container | Role::Service => return Some(ExitCode::SUCCESS),

@@ -1,6 +1,6 @@
 //! What we are: a service among others, the first process of a machine, or that of a container.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use super::calls;
 
@@ -8,8 +8,6 @@ use super::calls;
 const VARIABLE: &str = "AURAE_ROLE";
 /// The number of the initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h).
 const INITIAL_PIDS: &str = "pid:[4026531836]";
-/// The files that the makers of containers leave in them.
-const MARKS: [&str; 3] = ["/run/.containerenv", "/.dockerenv", "/run/systemd/container"];
 
 /// The role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,14 +33,14 @@ impl Role {
             Ok(_) | Err(_) => {}
         }
         let told = std::env::var_os("container").is_some_and(|kind| !kind.is_empty());
-        let marked = MARKS.iter().any(|mark| Path::new(mark).exists());
-        // Before /proc is mounted nothing is known of namespaces, and only a kernel starts us so early.
-        let below =
-            fs::read_link("/proc/self/ns/pid").is_ok_and(|pids| pids.as_os_str() != INITIAL_PIDS);
-        if told || marked || below || !calls::may_administer() {
-            return Self::Container;
+        match fs::read_link("/proc/self/ns/pid") {
+            Ok(pids) if pids.as_os_str() == INITIAL_PIDS => Self::Machine,
+            Ok(_) => Self::Container,
+            // Before /proc is mounted nothing is known of namespaces, and only a kernel starts us so early. The files that
+            // makers of containers leave say nothing: a machine's root may have been one.
+            Err(_) if told || !calls::may_administer() => Self::Container,
+            Err(_) => Self::Machine,
         }
-        Self::Machine
     }
 
     /// How the daemon is told of it.
