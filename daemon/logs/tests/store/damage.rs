@@ -6,7 +6,7 @@ use std::{
     io::Write,
     os::unix::fs::FileExt,
     path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use logs::{Filter, GapReason, Item, LogName, Options, Position, Stream};
@@ -238,8 +238,10 @@ fn zeros_that_a_power_cut_left_are_cut_off_and_told() {
 /// As a daemon that died over the first look in this boot leaves it.
 fn is_looked_through_again(store: &mut Store) {
     store.logs.close();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    fs::write(mark(store), now.as_nanos().to_string()).unwrap();
+    let mark = mark(store);
+    let now = fs::metadata(&mark).unwrap().modified().unwrap();
+    let now = now.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    fs::write(mark, now.to_string()).unwrap();
     store.reopen(Options::default());
 }
 
@@ -247,9 +249,11 @@ fn is_looked_through_again(store: &mut Store) {
 fn ends_and_missing(store: &Store) -> (usize, u64) {
     let items = store.items(&LogName::Commands, Filter::default());
     let ends = items.iter().filter(|item| matches!(item, Item::End { .. })).count();
-    let missing = gaps(&items).into_iter().map(|gap| match gap {
-        Item::Gap { bytes, reason: GapReason::Damaged, .. } => *bytes,
-        other => panic!("{other:?}"),
+    let missing = gaps(&items).into_iter().map(|gap| {
+        let Item::Gap { bytes, reason: GapReason::Damaged, .. } = gap else {
+            panic!("{gap:?}");
+        };
+        *bytes
     });
     (ends, missing.sum())
 }
