@@ -42,7 +42,7 @@ fn main() {
     }
     let running = format!("processes:probe:{SERVICES}");
     let begin = |disk: &Path, init: &str, awaited: &str| {
-        let boot = Boot::of("vm_boot", KERNEL).from_disk(disk).forgets().memory(3072);
+        let boot = Boot::of("vm_boot", KERNEL).from_disk(disk).forgets().memory(3072).processors(2);
         let boot = boot.word(&format!("AURAE_TESTS_INIT={init}"));
         boot.word(&format!("AURAE_TESTS_AWAIT={awaited}"))
     };

@@ -30,7 +30,7 @@ impl Boot {
             disk: None,
             words: Vec::new(),
             memory: 768,
-            processors: 2,
+            processors: 1,
             reboots: false,
             agent: false,
             forgets: false,
@@ -92,6 +92,14 @@ impl Boot {
     #[must_use]
     pub fn memory(mut self, mebibytes: u32) -> Self {
         self.memory = mebibytes;
+        self
+    }
+
+    /// So many processors. One is the rule: where qemu emulates several at once, one of them may execute an instruction that
+    /// another has just replaced, and the kernel, which patches itself (`int3`, static keys), dies of it once in a while.
+    #[must_use]
+    pub fn processors(mut self, count: u8) -> Self {
+        self.processors = count;
         self
     }
 

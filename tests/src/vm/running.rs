@@ -14,7 +14,7 @@ use crate::{
     wait::holds_within,
 };
 
-/// A boot that has printed nothing by then is tried once more: one in fifty, with two processors.
+/// A boot that has printed nothing by then is tried once more: one in fifty does, as it seems with two processors only.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The kernel's last word before a machine boots again.
