@@ -23,7 +23,7 @@ mod model;
 mod raw;
 mod repairing;
 
-use std::{env, process::ExitCode};
+use std::{env, panic, process::ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -38,10 +38,22 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
+/// What the database panics of is contained and told by the store. Printed, hundreds of backtraces would bury what a test that
+/// fails has to say.
+fn quieten_the_database() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |told| {
+        if !told.location().is_some_and(|place| place.file().contains("/sled-")) {
+            usual(told);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
     if env::var_os(child::VARIABLE).is_some() {
         return child::main();
     }
+    quieten_the_database();
     let trials: Vec<Trial> = [
         crash::cases(),
         damage::cases(),

@@ -180,9 +180,9 @@ fn ten_thousand_orphans_leave_no_zombie() {
     let machine = Machine::boot();
     let storm = "i=0; while [ $i -lt 10000 ]; do (/bin/true &) ; i=$((i+1)); done; echo done";
     assert_eq!(machine.does(&["exec", "--", "/bin/sh", "-c", storm]), "done\n");
-    eventually("no zombie is left", || {
-        procfs::descendants(machine.pid()).into_iter().all(|pid| procfs::state(pid) != Some('Z'))
+    // The last ones may be about to be swept when the command is over.
+    eventually("nobody is left but the daemon, no zombie either", || {
+        procfs::descendants(machine.pid()).len() == 1
     });
-    assert_eq!(procfs::descendants(machine.pid()).len(), 1, "the daemon");
     assert!(machine.does(&["status"]).contains("healthy"));
 }
