@@ -32,6 +32,8 @@ pub enum Kind {
     Machine,
     /// A container, whose maker has mounted everything, with PID 1 as this user.
     Container(u32),
+    /// The same as Docker makes it by default: root without CAP_SYS_ADMIN and the like, /sys and cgroups read-only.
+    Docker,
 }
 
 /// Its root, which a test furnishes before it starts.
@@ -118,6 +120,7 @@ impl Cradle {
         let user = match self.kind {
             Kind::Machine => "bare".to_owned(),
             Kind::Container(user) => user.to_string(),
+            Kind::Docker => "docker".to_owned(),
         };
         command.arg(user).arg("--").args(words).env_clear();
         if self.kind == Kind::Machine {

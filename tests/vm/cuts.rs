@@ -48,8 +48,7 @@ fn loses_nothing_that_was_acknowledged() {
     let mut known = Known::default();
     let mut lines = 0;
     for cut in 0..=cuts {
-        // With one nothing of what is printed comes to the disk before the cut.
-        let boot = Boot::of("loses_nothing_that_was_acknowledged", KERNEL).processors(2);
+        let boot = Boot::of("loses_nothing_that_was_acknowledged", KERNEL);
         let machine = Machine::start(boot.from_disk(&disk.path()));
         until_running(&machine, "steady");
         is_there(&machine, &mut known);

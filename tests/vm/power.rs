@@ -1,11 +1,11 @@
 //! The machine's end: in order, whatever its units do, and with clean disks.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use libtest_mimic::Trial;
 use tests::{
     eventually,
-    vm::{Boot, Ending, Machine},
+    vm::{Boot, Ending, Machine, image},
 };
 
 use crate::{
@@ -24,6 +24,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         ctrl_alt_delete_boots_it_again,
         halts,
         forced_it_ends_at_once,
+        what_is_stacked_is_taken_down_in_reverse,
+        a_disk_that_hangs_does_not_hold_the_end,
     ]
 }
 
@@ -66,9 +68,16 @@ fn ends_in_order(name: &str, order: impl FnOnce(&Machine), expected: Ending) {
     assert_eq!(status(&machine)["problems"], serde_json::json!([]));
 }
 
-/// Ordered by a client, it is switched off, with quick, slow and deaf units, and the disk is clean.
+/// Ordered by a client, it is switched off, with quick, slow and deaf units, and the disk is clean, though the programs that
+/// run were replaced on it by a packet manager.
 fn powers_off_in_order() {
     let order = |machine: &Machine| {
+        for name in ["auraed", "auraed-core"] {
+            let path = format!("/usr/sbin/{name}");
+            machine.agent.copy(&path, &format!("{path}.new"));
+            machine.agent.rename(&format!("{path}.new"), &path);
+        }
+        assert!(machine.agent.target("/proc/1/exe").ends_with(" (deleted)"));
         let _ = machine.told(&["power", "off", "--message", "the end of the test"]);
     };
     ends_in_order("powers_off_in_order", order, Ending::Off);
@@ -115,4 +124,62 @@ fn forced_it_ends_at_once() {
     eventually("the API answers", || status(&machine)["runs_live"].as_u64() >= Some(1));
     let _ = machine.told(&["power", "off", "--force"]);
     assert_eq!(machine.ends_within(Duration::from_secs(60)), Ending::Off);
+}
+
+/// Swap in a file, a filesystem in a file, and memory mounted in that: each goes before what it needs, and both filesystems are
+/// clean.
+fn what_is_stacked_is_taken_down_in_reverse() {
+    let name = "what_is_stacked_is_taken_down_in_reverse";
+    let disk = Disk::make(|root| {
+        let inner = tempfile::tempdir().unwrap();
+        image::filesystem(&root.join("var/inner"), 8, inner.path());
+    });
+    let machine = Machine::start(Boot::of(name, KERNEL).from_disk(&disk.path()));
+    until_running(&machine, "steady");
+    let agent = machine.agent;
+    agent.swap("/var/swap");
+    agent.mount_file("/var/inner", "/mnt/file");
+    agent.mount_memory("/mnt/file/memory");
+    agent.write("/mnt/file/kept", b"what was written last");
+    assert!(agent.read("/proc/swaps").contains("/var/swap"));
+    // One who has a file open there until the end.
+    let words = [
+        "start",
+        "--name",
+        "busy",
+        "--working-directory",
+        "/mnt/file/memory",
+        "--",
+        PROBE,
+        "pause",
+    ];
+    let _ = machine.told(&words);
+    until_running(&machine, "busy");
+    let _ = machine.told(&["power", "off"]);
+    assert_eq!(machine.ends(), Ending::Off, "{}", machine.console.tail());
+    let console = machine.console.text();
+    assert!(!console.contains("read-only: "), "{}", machine.console.tail());
+    drop(machine);
+    disk.is_clean();
+    let inner = disk.path().with_file_name("inner");
+    image::take(&disk.path(), "/var/inner", &inner);
+    assert!(image::is_clean(&inner), "the filesystem in a file was not unmounted");
+    assert_eq!(image::read(&inner, "/kept"), "what was written last");
+}
+
+/// A disk that does not answer any more holds up neither what ends units nor the first process: the machine is down within
+/// the bound of docs/pid1.md.
+fn a_disk_that_hangs_does_not_hold_the_end() {
+    let disk = Disk::make(|root| {
+        let text = "[daemon]\nstop_timeout = \"3s\"\n";
+        fs::write(root.join("etc/aurae/auraed.toml"), text).unwrap();
+    });
+    let boot = Boot::of("a_disk_that_hangs_does_not_hold_the_end", KERNEL);
+    let machine = Machine::start(boot.from_disk(&disk.path()));
+    until_running(&machine, "steady");
+    machine.agent.freeze("/");
+    machine.agent.kill(1, REAL_TIME + 4);
+    // 3 s and 5 s, 10 s for the last kill, 5 s and 10 s for whoever is left, 30 s for disks.
+    assert_eq!(machine.ends(), Ending::Off, "{}", machine.console.tail());
+    machine.console.until("disks are not clean within 30s");
 }

@@ -7,13 +7,15 @@ use crate::{
     first::{Aim, Role},
     keep::Keeper,
     process::{self, clock},
-    program::Program,
     say,
 };
 
 impl Keeper {
     /// Begins an orderly end, after which comes this; what is wanted last counts. `now` is without order.
     pub(crate) fn end(&mut self, aim: Aim, now: bool) {
+        let ends = self.stopping.is_some() || self.stop_next.is_some();
+        // Asked for the same once more, it is done at once.
+        let now = now || (ends && self.first.aim == aim);
         say(format_args!("asked to {}{}", told(aim), if now { " at once" } else { "" }));
         self.first.aim = aim;
         if let Some(main) = &self.first.main {
@@ -22,7 +24,7 @@ impl Keeper {
         }
         // Without order nobody is asked, the daemon neither.
         let asks = !now || self.daemon.is_none();
-        if asks && self.stopping.is_none() && !self.stop_next {
+        if asks && !ends {
             self.stop();
         }
         if now {
@@ -30,29 +32,27 @@ impl Keeper {
         }
     }
 
-    /// What the daemon was asked for, by somebody who may. Asked again while everything ends, it is done at once.
+    /// What the daemon was asked for, by somebody who may.
     pub(crate) fn power(&mut self) {
         if std::mem::take(&mut self.first.leaves_rescue) && self.stopping.is_none() {
             self.end(Aim::Boot, false);
         }
         // A container ends with its main command.
         let main_ended = self.first.main.is_some_and(|main| main.status.is_some());
-        if main_ended && self.stopping.is_none() && !self.stop_next {
+        if main_ended && self.stopping.is_none() && self.stop_next.is_none() {
             self.stop();
         }
         let Some((power, force, by)) = self.first.asked.take() else { return };
         say(format_args!("power: ordered by {by}"));
-        let again = self.stopping.is_some() && self.first.aim == Aim::Power(power);
-        self.end(Aim::Power(power), force || again);
+        self.end(Aim::Power(power), force);
     }
 
     /// Keeper and daemon are executed again, from the programs that they are, with everything that runs as it is.
     pub(crate) fn execute_again(&mut self) {
-        if self.stopping.is_some() || self.stop_next {
+        if self.stopping.is_some() || self.stop_next.is_some() {
             return;
         }
-        let file = self.keeper.file.try_clone();
-        let keeper = match file.map(|file| Program { file, path: self.keeper.path.clone() }) {
+        let keeper = match self.keeper.again() {
             Ok(keeper) => keeper,
             Err(why) => {
                 say(format_args!("cannot execute this program again: {why}; going on as it is"));

@@ -1,5 +1,7 @@
 //! What has ended: the runs' processes, orphans, and the daemon itself.
 
+use std::time::Instant;
+
 use keeper::protocol::{How, ToDaemon};
 
 use crate::{
@@ -36,6 +38,7 @@ impl Keeper {
             }
             if !self.attribute(&ended) {
                 self.unattributed = true;
+                self.take_known_exits();
                 break;
             }
         }
@@ -48,6 +51,20 @@ impl Keeper {
             daemon.tell(ToDaemon::OrphanReaped);
         }
         Ok(())
+    }
+
+    /// Looks behind a zombie that has to wait: as long as a program is being executed, which may hang with its disk, nobody
+    /// can say whether it is that one. Whoever is known does not wait for that.
+    fn take_known_exits(&mut self) {
+        for pid in process::children()
+            .into_iter()
+            .filter(|pid| self.runs.is_known(*pid))
+            .collect::<Vec<_>>()
+        {
+            if let Some(ended) = process::peek_at(pid) {
+                self.attribute(&ended);
+            }
+        }
     }
 
     /// Reads what the spawner threads have sent. A run is announced before its process is made, so that whoever
@@ -111,27 +128,7 @@ impl Keeper {
             None => how,
         });
         if let Some(bound) = self.stopping {
-            // It was about to leave, and has not heard that everything is to end.
-            if !daemon.on_trial
-                && let Some(leaving) = daemon.leaving.take()
-            {
-                (self.stopping, self.stop_next) = (None, true);
-                self.succeed(&daemon, leaving, &how);
-                return Ok(());
-            }
-            if !daemon.stopped {
-                say(format_args!(
-                    "the daemon (process {}) ended before its runs: {how}",
-                    daemon.pid
-                ));
-                // What runs has its time all the same, and its end is told: the next one goes on with that.
-                if !self.runs.is_empty() && self.ends < MOST_ENDS && clock() < bound {
-                    self.ends += 1;
-                    self.previous = format!("process {}: {how}", daemon.pid);
-                    (self.stopping, self.stop_next) = (None, true);
-                    self.next_start = clock();
-                }
-            }
+            self.died_of_the_end(daemon, bound, &how);
             return Ok(());
         }
         self.overflow.deserted(clock());
@@ -159,15 +156,50 @@ impl Keeper {
         Ok(())
     }
 
+    /// The daemon has died while everything ends, for which there is time until then.
+    fn died_of_the_end(&mut self, mut daemon: Daemon, bound: Instant, how: &str) {
+        // It was about to leave, and has not heard that everything is to end.
+        if !daemon.on_trial
+            && let Some(leaving) = daemon.leaving.take()
+        {
+            self.stopping = None;
+            self.stop_by_the_next();
+            self.succeed(&daemon, leaving, how);
+            return;
+        }
+        if daemon.stopped {
+            return;
+        }
+        say(format_args!("the daemon (process {}) ended before its runs: {how}", daemon.pid));
+        // What runs has its time all the same, and its end is told: the next one goes on with that.
+        if !self.runs.is_empty() && self.ends < MOST_ENDS && clock() < bound {
+            self.ends += 1;
+            self.previous = format!("process {}: {how}", daemon.pid);
+            self.stopping = None;
+            self.stop_by_the_next();
+            self.next_start = clock();
+        }
+    }
+
     /// A daemon on trial has died: the next one is of the program before, at once.
     fn give_up(&mut self, daemon: &Daemon, how: &str) {
         let Some(program) = self.trial.take() else { return };
-        let given_up = format!(
-            "the daemon of {} (process {}) was not healthy and is given up: {how}; the one before, {}, is back",
-            program.shown(),
-            daemon.pid,
-            self.core.shown()
-        );
+        let given_up = match self.settings_before.take() {
+            Some(before) => {
+                self.settings = before;
+                format!(
+                    "the daemon with the other configuration (process {}) was not healthy, and that is given up: {how}; the \
+                     one before is back",
+                    daemon.pid
+                )
+            }
+            None => format!(
+                "the daemon of {} (process {}) was not healthy and is given up: {how}; the one before, {}, is back",
+                program.shown(),
+                daemon.pid,
+                self.core.shown()
+            ),
+        };
         say(format_args!("{given_up}"));
         self.previous.clone_from(&given_up);
         self.upgrades.given_up = given_up;

@@ -191,7 +191,7 @@ impl Keeper {
         if let Some(program) = self.trial.take() {
             self.core = program;
         }
-        self.keeper_before = None;
+        (self.keeper_before, self.settings_before) = (None, None);
         daemon.tell(ToDaemon::Confirmed);
     }
 

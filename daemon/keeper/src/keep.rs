@@ -71,6 +71,8 @@ pub(crate) struct Keeper {
     pub(crate) trial: Option<Program>,
     pub(crate) upgrades: Upgrades,
     pub(crate) settings: Settings,
+    /// Those before, as long as the daemon is on trial that goes by others.
+    pub(crate) settings_before: Option<Settings>,
     pub(crate) place: Place,
     pub(crate) signals: SignalFd,
     pub(crate) notify: Notify,
@@ -94,8 +96,8 @@ pub(crate) struct Keeper {
     pub(crate) stopping: Option<Instant>,
     /// How many daemons have died of it.
     pub(crate) ends: u32,
-    /// We were told to stop between two daemons: the next one is to end everything in order.
-    pub(crate) stop_next: bool,
+    /// We were told to stop between two daemons: the next one is to end everything in order, and to be there by then.
+    pub(crate) stop_next: Option<Instant>,
     /// A zombie waits until a spawner thread says whose it is.
     pub(crate) unattributed: bool,
     /// What we are as PID 1.
@@ -141,6 +143,7 @@ impl Keeper {
             upgrades: Upgrades::default(),
             overflow: Overflow::new(settings.runtime_dir.join(OVERFLOW)),
             settings,
+            settings_before: None,
             place,
             signals,
             notify: Notify::from_environment(),
@@ -157,7 +160,7 @@ impl Keeper {
             tree: PathBuf::new(),
             stopping: None,
             ends: 0,
-            stop_next: false,
+            stop_next: None,
             unattributed: false,
             first: First::default(),
             told: false,
@@ -171,7 +174,7 @@ impl Keeper {
         let mut killed = None;
         loop {
             if self.daemon.is_none() {
-                if self.stopping.is_some() {
+                if self.stopping.is_some() || self.stop_next.is_some_and(|bound| clock() >= bound) {
                     break;
                 }
                 self.give_place();
@@ -325,7 +328,7 @@ impl Keeper {
             match signals::wish(self.first.role, number) {
                 Wish::Children => child_ended = true,
                 Wish::Stop => self.stop(),
-                Wish::Reload => say(format_args!("SIGHUP: there is nothing to reload")),
+                Wish::Reload => self.reload(),
                 Wish::Tell => self.tell_how_things_stand(),
                 Wish::End(aim) => self.end(aim, false),
                 Wish::EndNow(aim) => self.end(aim, true),
@@ -346,9 +349,10 @@ impl Keeper {
         let Some(daemon) = &mut self.daemon else {
             // The next one can end the runs in order, and comes at once for that.
             self.next_start = clock();
-            if self.runs.is_empty() || std::mem::replace(&mut self.stop_next, true) {
+            if self.runs.is_empty() || self.stop_next.is_some() {
                 self.stopping = Some(clock());
             }
+            self.stop_by_the_next();
             return;
         };
         if self.stopping.is_some() {
@@ -362,9 +366,14 @@ impl Keeper {
         }
     }
 
+    /// The next daemon is to end everything in order. Where none can be had in time it is done without.
+    pub(crate) fn stop_by_the_next(&mut self) {
+        self.stop_next.get_or_insert(clock() + self.settings.stop_timeout);
+    }
+
     /// Another keeper takes our place, where one is to.
     fn give_place(&mut self) {
-        if self.stop_next {
+        if self.stop_next.is_some() {
             // What is to end is not upgraded before.
             (self.next_keeper, self.trial) = (None, None);
         }
@@ -395,7 +404,7 @@ impl Keeper {
         match Daemon::start(self.trial.as_ref().unwrap_or(&self.core), bounds, on_trial) {
             Ok(daemon) => {
                 self.daemon = Some(daemon);
-                if std::mem::take(&mut self.stop_next) {
+                if self.stop_next.take().is_some() {
                     self.stop();
                 }
             }

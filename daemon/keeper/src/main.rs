@@ -5,7 +5,7 @@
 //! command line and the configuration say, [`place`] takes the state folder and the socket, [`keep`] is
 //! the loop, [`hearing`], [`telling`] and [`exits`] what it does there, [`daemon`] the daemon as it sees it, [`owed`] what
 //! that owes an answer to, [`runs`] all it remembers, [`heir`] what it has of a keeper that was killed, [`overflow`] where output goes while there is no daemon,
-//! [`takeover`] the next keeper, [`sweep`] the end, [`process`] the system calls.
+//! [`takeover`] the next keeper, [`reload`] another configuration, [`sweep`] the end, [`process`] the system calls.
 //!
 //! [`first`] is what it is besides as PID 1, and [`early`] what it then has a child do first.
 
@@ -23,6 +23,7 @@ mod owed;
 mod place;
 mod process;
 mod program;
+mod reload;
 mod runs;
 mod settings;
 mod sweep;
@@ -75,7 +76,8 @@ fn run() -> Result<ExitCode, Failure> {
     let taken_over = takeover::take_over();
     let verb = std::env::args_os().nth(1).filter(|_| taken_over.is_none());
     match verb.as_ref().and_then(|verb| verb.to_str()) {
-        Some("check") => return check(),
+        // A machine's kernel hands us each word of its command line that it does not know.
+        Some("check") if role != Role::Machine => return check(),
         Some("early") if role == Role::Service => {
             return Ok(ExitCode::from(u8::from(!early::run())));
         }
@@ -92,7 +94,9 @@ fn run() -> Result<ExitCode, Failure> {
         None => {
             let core = Program::open(&process::beside_us("auraed-core")?)?;
             let words = std::env::args_os().skip(1).collect();
-            let Some(settings) = settings::ask(&core, words)? else { return Ok(ExitCode::SUCCESS) };
+            let Some(settings) = settings::ask(&core, words, Vec::new())? else {
+                return Ok(ExitCode::SUCCESS);
+            };
             let locks = place::lock_folders(&settings)?;
             // Before anything is inherited: from the moment in which it is ours we do not die of a signal.
             begin(core, settings, (locks, first::signals::take(role)?))?

@@ -201,6 +201,11 @@ pub(crate) fn peek() -> Option<Ended> {
     wait_raw(libc::P_ALL, 0, libc::WNOWAIT)
 }
 
+/// This child, if it has ended, left as it is.
+pub(crate) fn peek_at(pid: i32) -> Option<Ended> {
+    wait_raw(libc::P_PID, pid, libc::WNOWAIT)
+}
+
 /// Reaps this child, if it has ended.
 pub(crate) fn reap(pid: i32) -> Option<Ended> {
     wait_raw(libc::P_PID, pid, 0)
@@ -312,12 +317,12 @@ pub(crate) fn rest(span: Duration) {
     poll(&mut [], span.unwrap_or(PollTimeout::MAX)).unwrap_or_default();
 }
 
-/// Waits for a child, but no longer than until then; one that takes longer is reaped with the orphans.
-pub(crate) fn wait_within(child: i32, bound: Instant) {
+/// Waits for a child, but no longer than until then; false for one that takes longer, which is reaped with the orphans.
+pub(crate) fn wait_within(child: i32, bound: Instant) -> bool {
     if let Ok(process) = open(child) {
         await_readable(process.as_fd(), bound);
     }
-    reap(child);
+    reap(child).is_some()
 }
 
 /// Reaps everything that has ended but this child.

@@ -2,6 +2,7 @@
 //! then.
 
 use std::{
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -32,6 +33,11 @@ impl Program {
             ))
         })?;
         Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// The same once more.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, path: self.path.clone() })
     }
 
     /// Its path, for people.

@@ -4,9 +4,25 @@
 //! there, `key NUL value NUL` pairs, an empty key, and then the daemon's own configuration, which it
 //! keeps as it is for every daemon it starts. So the file is read once, at the keeper's start.
 
-use std::{ffi::OsString, io::Read, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, PipeReader, Read},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use crate::{Failure, process, program::Program};
+use crate::{
+    Failure,
+    process::{self, clock},
+    program::Program,
+};
+
+/// How long the core may take to read two files: longer only where a disk hangs.
+const READING: Duration = Duration::from_secs(30);
 
 /// The keeper's part of the configuration.
 pub(crate) struct Settings {
@@ -30,14 +46,26 @@ pub(crate) struct Settings {
     pub(crate) configuration: Vec<u8>,
 }
 
-/// Has the core read these words of a command line, and the file; `None` where that was all that was wanted (`--help`).
-pub(crate) fn ask(core: &Program, words: Vec<OsString>) -> Result<Option<Settings>, Failure> {
-    let (mut reader, writer) = std::io::pipe()?;
+/// Has the core read these words of a command line, and the file; `None` where that was all that was wanted (`--help`). It
+/// gets these descriptors besides, as 4, 5, …
+pub(crate) fn ask(
+    core: &Program,
+    words: Vec<OsString>,
+    besides: Vec<OwnedFd>,
+) -> Result<Option<Settings>, Failure> {
+    let (reader, writer) = io::pipe()?;
     let arguments =
         [OsString::from("auraed-core"), OsString::from("configure")].into_iter().chain(words);
-    let child = process::start(core, arguments.collect(), vec![writer.into()])?;
-    let mut answer = Vec::new();
-    reader.read_to_end(&mut answer)?;
+    let descriptors = [OwnedFd::from(writer)].into_iter().chain(besides).collect();
+    let child = process::start(core, arguments.collect(), descriptors)?;
+    let Some(answer) = read(reader, clock() + READING)? else {
+        process::kill_child(child);
+        return Err(Failure::Untold(format!(
+            "{} configure has not read the configuration within {READING:?} and is killed; see whether the disk hangs on \
+             which that is",
+            core.shown()
+        )));
+    };
     let status = process::wait(child)?;
     if status != 0 {
         return Err(Failure::Told(u8::try_from(status).unwrap_or(u8::MAX)));
@@ -48,6 +76,23 @@ pub(crate) fn ask(core: &Program, words: Vec<OsString>) -> Result<Option<Setting
     parse(&answer).map(Some).ok_or_else(|| {
         Failure::Untold(format!("{} answered nonsense; is it of this version?", core.shown()))
     })
+}
+
+/// All that is written there, if its end comes in time.
+fn read(mut reader: PipeReader, bound: Instant) -> io::Result<Option<Vec<u8>>> {
+    let mut answer = Vec::new();
+    let mut part = [0; 4096];
+    while clock() < bound {
+        process::await_readable(reader.as_fd(), bound);
+        if clock() >= bound {
+            break;
+        }
+        match reader.read(&mut part)? {
+            0 => return Ok(Some(answer)),
+            length => answer.extend_from_slice(part.get(..length).unwrap_or_default()),
+        }
+    }
+    Ok(None)
 }
 
 fn parse(answer: &[u8]) -> Option<Settings> {

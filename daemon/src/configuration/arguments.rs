@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// What the keeper is, as it has found out: service, machine or container
     #[arg(long, hide = true, default_value = "service")]
     pub(crate) role: Role,
+    /// Where the configuration is that this one is to replace while everything runs, as `configure` printed it
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub(crate) instead_of: Option<PathBuf>,
     /// Something that the keeper has found wrong, for Status
     #[arg(long, hide = true, action = clap::ArgAction::Append)]
     pub(crate) problem: Vec<String>,

@@ -54,6 +54,16 @@ pub(crate) enum TrackingMode {
     Off,
 }
 
+impl TrackingMode {
+    /// As the file has it.
+    pub(super) fn word(self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::Off => "off".to_owned(),
+        }
+    }
+}
+
 /// The file. Unknown keys are errors, so that a typing error is not a setting that does nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -254,15 +264,17 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
             "this is rescue, so that nothing enabled was started; reboot to leave it".to_owned(),
         );
     }
+    // Where there is one already nothing is taken that is wrong.
+    let lenient = arguments.role != Role::Service && arguments.instead_of.is_none();
     let file = match read(path.as_deref(), wanted) {
         // A machine has to come up, and its API to say why it is not as it should be.
-        Err(why) if arguments.role != Role::Service => {
+        Err(why) if lenient => {
             complain(&mut problems, format!("{why}; going on as if there were none"));
             File::default()
         }
         file => file?,
     };
-    let log = log_filter(arguments.log, arguments.role, &mut problems)?;
+    let log = log_filter(arguments.log, lenient, &mut problems)?;
     let runtime_dir = absolute(
         arguments.runtime_dir.or(file.system.runtime_dir).unwrap_or_else(|| places.runtime.clone()),
     );
@@ -306,11 +318,11 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
 /// The filter that the command line names.
 fn log_filter(
     filter: Option<String>,
-    role: Role,
+    lenient: bool,
     problems: &mut Vec<String>,
 ) -> Result<Option<String>, ConfigurationError> {
     match filter.as_deref().map(check_filter) {
-        Some(Err(why)) if role != Role::Service => {
+        Some(Err(why)) if lenient => {
             complain(problems, format!("{why}; going on with info"));
             Ok(None)
         }

@@ -1,8 +1,7 @@
 //! The configuration: a TOML file, overridden by the command line, filled up with defaults.
 //!
-//! It is read once, at the keeper's start, by `auraed-core configure`, which prints it in two parts: what
-//! the keeper needs, and what it hands to every daemon. So a file that is edited meanwhile changes
-//! nothing until the keeper itself is started again.
+//! It is read at the keeper's start, and again on SIGHUP, by `auraed-core configure`, which prints it in two parts: what the
+//! keeper needs, and what it hands to every daemon. So a file that is edited meanwhile changes nothing until then.
 
 mod arguments;
 mod doors;
@@ -145,6 +144,27 @@ pub(crate) enum ConfigurationError {
         "{0} is not set, so there is no place for the state folder; set it, or give --state-dir"
     )]
     NoHome(&'static str),
+    /// What cannot change as long as something runs.
+    #[error(
+        "the configuration cannot be taken while everything runs, since {what} would no longer be {before} but {now}; take \
+         that back, or start auraed itself again"
+    )]
+    Fixed {
+        /// What it is.
+        what: &'static str,
+        /// As it was.
+        before: String,
+        /// As it would be.
+        now: String,
+    },
+    /// What it is compared with.
+    #[error("cannot read the configuration that is to be replaced, {}: {why}", path.display())]
+    Before {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
     /// What was handed to us by the keeper is not ours.
     #[error("the keeper handed on a configuration that cannot be read: {0}")]
     HandedOn(#[from] serde_json::Error),
@@ -154,6 +174,24 @@ impl Configuration {
     /// As the keeper handed it on.
     pub(crate) fn handed_on(bytes: &[u8]) -> Result<Self, ConfigurationError> {
         Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// Whether this one may take the place of another while keeper and runs go on: what the keeper holds has to stay.
+    fn follows(&self, before: &Self) -> Result<(), ConfigurationError> {
+        let path = |path: &PathBuf| path.display().to_string();
+        let group = |it: &Self| it.socket_group.map_or("nobody".to_owned(), |id| id.to_string());
+        let fixed = [
+            ("the socket of the API", path(&before.socket), path(&self.socket)),
+            ("the group that may use it", group(before), group(self)),
+            ("the state folder", path(&before.state_dir), path(&self.state_dir)),
+            ("the runtime folder", path(&before.runtime_dir), path(&self.runtime_dir)),
+            ("whether cgroups are used", before.tracking.word(), self.tracking.word()),
+            ("the cgroup", before.cgroup.clone(), self.cgroup.clone()),
+        ];
+        match fixed.into_iter().find(|(_, before, now)| before != now) {
+            Some((what, before, now)) => Err(ConfigurationError::Fixed { what, before, now }),
+            None => Ok(()),
+        }
     }
 
     /// How many may be connected where a process may have so many descriptors.
@@ -199,7 +237,7 @@ pub(crate) fn configure(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(said) => return said,
     };
-    let printed = file::complete(arguments).and_then(|configuration| configuration.print());
+    let printed = complete(arguments).and_then(|configuration| configuration.print());
     match (printed, keeper) {
         (Err(why), _) => crate::fail(&why.to_string()),
         (Ok(_), Err(_)) => ExitCode::SUCCESS,
@@ -208,4 +246,14 @@ pub(crate) fn configure(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Err(why) => crate::fail(&format!("cannot answer the keeper: {why}")),
         },
     }
+}
+
+/// What file and command line say; where it is to replace another, only if it may.
+fn complete(arguments: arguments::Arguments) -> Result<Configuration, ConfigurationError> {
+    let Some(path) = arguments.instead_of.clone() else { return file::complete(arguments) };
+    let bytes = std::fs::read(&path).map_err(|why| ConfigurationError::Before { path, why })?;
+    let before = Configuration::handed_on(&bytes)?;
+    let configuration = file::complete(arguments)?;
+    configuration.follows(&before)?;
+    Ok(configuration)
 }

@@ -15,6 +15,7 @@ use std::{
         Arc, OnceLock, PoisonError, RwLock,
         mpsc::{SyncSender, TrySendError},
     },
+    time::Duration,
 };
 
 use schedule::{
@@ -23,6 +24,10 @@ use schedule::{
 use tokio::sync::{oneshot, watch};
 use units::Name;
 
+use crate::clock;
+
+/// Opening the store takes longer only where a disk is slow, or somebody else holds it.
+const A_WHILE: Duration = Duration::from_secs(2);
 /// As many as wait for one commit at most, each with a definition that a request had room for.
 const DEPTH: usize = 256;
 
@@ -64,9 +69,20 @@ pub(crate) enum Health {
 }
 
 enum View {
-    Opening,
-    Open { entries: BTreeMap<Name, Arc<Entry>>, unreadable: Vec<Damage>, warnings: Vec<String> },
+    /// Since then, on the monotonic clock.
+    Opening(Duration),
+    Open {
+        entries: BTreeMap<Name, Arc<Entry>>,
+        unreadable: Vec<Damage>,
+        warnings: Vec<String>,
+    },
     Unusable(Arc<OpenError>),
+}
+
+impl View {
+    fn opening() -> Self {
+        Self::Opening(clock::now().monotonic)
+    }
 }
 
 /// What the thread is asked to do, and where the answer goes.
@@ -113,7 +129,7 @@ impl Schedule {
     pub(crate) fn start(location: Location) -> io::Result<Self> {
         let (health, _) = watch::channel(Health::Opening);
         let shared = Arc::new(Shared {
-            view: RwLock::new(View::Opening),
+            view: RwLock::new(View::opening()),
             at_start: OnceLock::new(),
             health,
         });
@@ -193,8 +209,15 @@ impl Schedule {
     /// What is wrong with it, a sentence each.
     pub(crate) fn problems(&self) -> Vec<String> {
         match &*self.shared.view.read().unwrap_or_else(PoisonError::into_inner) {
-            View::Opening => {
-                vec!["schedule: it is being opened; what is enabled is started then".to_owned()]
+            // Every daemon begins with that: it is no problem but where it takes long.
+            View::Opening(since) if clock::now().monotonic.saturating_sub(*since) < A_WHILE => {
+                Vec::new()
+            }
+            View::Opening(_) => {
+                vec![
+                    "schedule: it is still being opened; what is enabled is started then"
+                        .to_owned(),
+                ]
             }
             View::Unusable(why) => vec![format!("{why}{}", cause(why.as_ref()))],
             View::Open { unreadable, warnings, .. } => {
@@ -245,7 +268,7 @@ impl Shared {
                 OpenError::Locked { .. } | OpenError::Io { .. } => true,
                 OpenError::Newer { .. } | OpenError::Damaged { .. } => false,
             },
-            View::Opening | View::Open { .. } => false,
+            View::Opening(_) | View::Open { .. } => false,
         }
     }
 
@@ -256,7 +279,7 @@ impl Shared {
         match &*self.view.read().unwrap_or_else(PoisonError::into_inner) {
             View::Open { entries, unreadable, .. } => Ok(read(entries, unreadable)),
             // Only a thread that died while it opened leaves it so, and that is told by its own log line.
-            View::Opening => Ok(read(&BTreeMap::new(), &[])),
+            View::Opening(_) => Ok(read(&BTreeMap::new(), &[])),
             View::Unusable(why) => Err(Arc::clone(why)),
         }
     }

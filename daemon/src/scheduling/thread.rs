@@ -93,7 +93,7 @@ impl Thread {
 
     fn show(&self, view: View) {
         let health = match &view {
-            View::Opening => Health::Opening,
+            View::Opening(_) => Health::Opening,
             View::Open { .. } => Health::Open,
             View::Unusable(_) => Health::Unusable,
         };
@@ -202,7 +202,7 @@ impl Thread {
         ) {
             (Some(schedule), _) => Ok(schedule),
             (None, View::Unusable(why)) => Err(Arc::clone(why)),
-            (None, View::Opening | View::Open { .. }) => {
+            (None, View::Opening(_) | View::Open { .. }) => {
                 let folder = self.location.folder.clone();
                 Err(Arc::new(OpenError::Locked { folder, holder: None }))
             }
@@ -232,7 +232,7 @@ impl Thread {
         } else {
             tracing::warn!(kept, lost, "the schedule was repaired");
         }
-        self.show(View::Opening);
+        self.show(View::opening());
         self.open(SECOND_PATIENCE);
         Ok(repair)
     }

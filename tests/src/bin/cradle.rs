@@ -3,8 +3,9 @@
 //!
 //! ROOT has `etc`, `var` and the like; `console`, if it is there, becomes /dev/console, and `cmdline` /proc/cmdline, for
 //! which /proc is mounted beforehand. With `bare` in its place of UID nothing is mounted but /dev; otherwise /proc, /sys,
-//! /run and cgroups are there, and the program runs as that user.
-#![expect(unsafe_code, reason = "fork")]
+//! /run and cgroups are there, and the program runs as that user; with `docker` as root with the capabilities that Docker leaves,
+//! and with /sys and cgroups that cannot be written.
+#![expect(unsafe_code, reason = "fork, and prctl")]
 
 use std::{
     ffi::CString,
@@ -16,6 +17,7 @@ use std::{
 };
 
 use nix::{
+    libc,
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
     sys::wait::{WaitStatus, waitpid},
@@ -71,7 +73,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// What Docker leaves of root's capabilities (moby, oci/caps/defaults.go; the numbers are those of linux/capability.h).
+const LEFT: [u8; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
+
+/// As `docker run` has it, with neither options nor a user namespace.
+fn become_a_guest() {
+    for point in ["/sys/fs/cgroup", "/sys"] {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        mount(NONE, point, NONE, flags, NONE).expect("read-only");
+    }
+    for capability in (0..=40).filter(|it| !LEFT.contains(it)) {
+        // SAFETY: it takes numbers only. One that the kernel does not know is no loss.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) };
+    }
+}
+
 fn become_user(user: &str) {
+    if user == "docker" {
+        return become_a_guest();
+    }
     let Ok(user) = user.parse::<u32>() else { return };
     if user != 0 {
         let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));

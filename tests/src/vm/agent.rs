@@ -122,6 +122,42 @@ impl Agent {
         String::from_utf8_lossy(&self.told(&["target", path])).into_owned()
     }
 
+    /// Has the filesystem of this path hang: whoever writes to it from now on waits.
+    ///
+    /// # Panics
+    /// Where it cannot be had.
+    #[track_caller]
+    pub fn freeze(self, path: &str) {
+        let _ = self.told(&["freeze", path]);
+    }
+
+    /// Has the kernel use a new file of this path for swap.
+    ///
+    /// # Panics
+    /// Where it cannot be had.
+    #[track_caller]
+    pub fn swap(self, path: &str) {
+        let _ = self.told(&["swap", path]);
+    }
+
+    /// Mounts the filesystem that is in a file, by a loop device.
+    ///
+    /// # Panics
+    /// Where it cannot be mounted.
+    #[track_caller]
+    pub fn mount_file(self, file: &str, point: &str) {
+        let _ = self.told(&["loop", file, point]);
+    }
+
+    /// Mounts some memory.
+    ///
+    /// # Panics
+    /// Where it cannot be mounted.
+    #[track_caller]
+    pub fn mount_memory(self, point: &str) {
+        let _ = self.told(&["memory", point]);
+    }
+
     /// Has the disks keep everything.
     ///
     /// # Panics

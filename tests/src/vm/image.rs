@@ -207,6 +207,15 @@ pub fn read(disk: &Path, path: &str) -> String {
     store::tool_of(&["/usr/sbin/debugfs", "-R", &order, disk]).out()
 }
 
+/// Takes a file off a disk that is in no machine.
+///
+/// # Panics
+/// Where it cannot be read.
+pub fn take(disk: &Path, path: &str, to: &Path) {
+    let (order, disk) = (format!("dump {path} {}", to.display()), disk.to_str().expect("UTF-8"));
+    let _ = store::tool_of(&["/usr/sbin/debugfs", "-R", &order, disk]);
+}
+
 /// Whether the filesystem was unmounted, or is as if it had been: nothing is left in its journal.
 ///
 /// # Panics

@@ -41,12 +41,12 @@ pub enum Kernel {
 pub struct Unpacked {
     /// What qemu boots.
     pub image: PathBuf,
-    /// The drivers of the network, in the order in which they are loaded: their names and contents.
+    /// The drivers, in the order in which they are loaded: their names and contents.
     pub modules: Vec<(String, Vec<u8>)>,
 }
 
-/// What virtio's network needs, in order; what a kernel has built in has no file.
-const MODULES: [&str; 8] = [
+/// What virtio's network needs, in order, and then loop devices; what a kernel has built in has no file.
+const MODULES: [&str; 9] = [
     "virtio_ring",
     "virtio",
     "virtio_pci_legacy_dev",
@@ -55,6 +55,7 @@ const MODULES: [&str; 8] = [
     "failover",
     "net_failover",
     "virtio_net",
+    "loop",
 ];
 
 /// The folder of everything.

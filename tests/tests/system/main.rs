@@ -35,6 +35,7 @@ mod real;
 mod reclaim;
 mod reconnect;
 mod refusals;
+mod reload;
 mod run;
 mod schedule;
 mod socket;
@@ -135,6 +136,7 @@ fn main() {
         hang::cases(),
         hostile::cases(),
         keeper::cases(),
+        reload::cases(),
         logs::cases(),
         metrics::cases(),
         modes::cases(),

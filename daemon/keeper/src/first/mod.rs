@@ -7,6 +7,7 @@
 //! - Whatever happens, children are reaped, and whoever wants the machine to end is heard.
 //! - What touches a disk, and need not, is done by a child.
 
+mod aloft;
 pub(crate) mod calls;
 pub(crate) mod command_line;
 pub(crate) mod console;
@@ -72,6 +73,8 @@ const MOST_FAILURES: u32 = 4;
 /// The pause after a beginning that failed, and what it grows to.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The same where a shell runs: nobody may sit there.
+const UNATTENDED: Duration = Duration::from_secs(60);
 
 /// What a first process knows besides what any keeper knows.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +119,10 @@ pub(crate) fn live(role: Role, taken_over: Option<Keeper>) -> ExitCode {
         process::rest(LONGEST_PAUSE);
     };
     let mut first = First { role, ..First::default() };
+    if let Some((power, state_dir)) = aloft::wanted().filter(|_| role == Role::Machine) {
+        let why = last::machine(power, &state_dir, &signals);
+        say(format_args!("the kernel refuses that: {why}; the daemon begins again"));
+    }
     if role == Role::Machine {
         first.prepare(&signals, taken_over.is_some());
     }
@@ -285,19 +292,20 @@ impl First {
         shell
     }
 
-    /// Waits, for as long as a shell runs, reaping whoever ends; what somebody wants to come ends it.
+    /// Waits, longer where a shell runs, reaping whoever ends; what somebody wants to come ends it.
     fn pause(&mut self, signals: &SignalFd, bound: Instant) -> Option<Aim> {
+        let unattended = clock() + UNATTENDED;
         loop {
             while let Some(ended) = process::peek() {
                 self.ended(&ended);
                 process::reap(ended.pid);
             }
             let main_runs = self.main.is_some_and(|main| main.status.is_none());
-            let waits = self.shell_runs.is_some() || main_runs;
-            if !waits && clock() >= bound {
+            let bound = if self.shell_runs.is_some() { bound.max(unattended) } else { bound };
+            if !main_runs && clock() >= bound {
                 return None;
             }
-            let until = if waits { clock() + LONGEST_PAUSE } else { bound };
+            let until = if main_runs { clock() + LONGEST_PAUSE } else { bound };
             process::await_signal(signals, until);
             while let Ok(Some(signal)) = signals.read_signal() {
                 let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
@@ -330,6 +338,7 @@ impl First {
                 // Where no daemon could begin, there is still what was started in a shell, or under one that failed.
                 last::terminate(signals);
                 sweep(signals, Path::new(""));
+                aloft::go(power, &self.state_dir);
                 last::machine(power, &self.state_dir, signals)
             }
             // Who made the container may look for this (reboot(2)); without the right to it, our end is all there is.

@@ -1,13 +1,14 @@
 //! One round of a first process: from settings and folders to a keeper, and with that to its end. Where a part of it cannot
 //! be had, what does without it is tried, so that the API answers and says what is wrong.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use super::{First, Role, signals};
 use crate::{
     Failure,
     keep::Keeper,
-    place, process,
+    place::{self, Locks},
+    process::{self, clock},
     program::Program,
     say,
     settings::{self, Settings},
@@ -15,6 +16,8 @@ use crate::{
 
 /// Where state is kept where it can be kept nowhere else, below the runtime folder: in memory, and so until the next boot.
 const IN_MEMORY: &str = "volatile";
+/// How long the disk of the state folder may take until it is held for one that hangs.
+const DISKS: Duration = Duration::from_secs(30);
 /// So many daemons in a row may die before they serve, until it is tried with state in memory.
 const BEGINNINGS: u32 = 3;
 
@@ -48,7 +51,7 @@ impl First {
             self.keep_in_memory(format_args!("no daemon could begin with the state in {folder}"));
             settings = self.ask(&core)?;
         }
-        let locks = match place::lock_folders(&settings) {
+        let locks = match self.lock_folders(&settings) {
             Err(Failure::Untold(why)) if self.volatile.is_none() => {
                 self.keep_in_memory(format_args!("{why}"));
                 settings = self.ask(&core)?;
@@ -63,6 +66,22 @@ impl First {
             None => signals::take(self.role)?,
         };
         crate::begin(core, settings, (locks, signals))
+    }
+
+    /// Locks the folders, where their disks answer: a machine's first process does not touch one before a child of it has.
+    fn lock_folders(&self, settings: &Settings) -> Result<Locks, Failure> {
+        if self.role == Role::Machine {
+            // What is wrong is told by our own attempt.
+            let child = process::branch(|| u8::from(place::lock_folders(settings).is_err()))?;
+            if !process::wait_within(child, clock() + DISKS) {
+                process::kill_child(child);
+                return Err(Failure::Untold(format!(
+                    "the disk of {} does not answer within {DISKS:?}",
+                    settings.state_dir.display()
+                )));
+            }
+        }
+        place::lock_folders(settings)
     }
 
     /// From now on state is kept where it dies with the boot.
@@ -89,6 +108,13 @@ impl First {
     }
 
     fn ask_with(&self, core: &Program, given: &[OsString]) -> Result<Settings, Failure> {
+        settings::ask(core, self.words_for(given), Vec::new())?.ok_or_else(|| {
+            Failure::Untold("what auraed was started with asks for help or a version".to_owned())
+        })
+    }
+
+    /// What the core is told, with these words of our own command line.
+    pub(crate) fn words_for(&self, given: &[OsString]) -> Vec<OsString> {
         let mut told: Vec<OsString> = vec!["--role".into(), self.role.word().into()];
         let mut tell = |flag: &str, value: &str| told.extend([flag.into(), value.into()]);
         for name in &self.line.masked {
@@ -107,14 +133,12 @@ impl First {
         if self.volatile.is_some() {
             told.extend(["--state-dir".into(), self.runtime_dir.join(IN_MEMORY).into()]);
         }
-        settings::ask(core, told)?.ok_or_else(|| {
-            Failure::Untold("what auraed was started with asks for help or a version".to_owned())
-        })
+        told
     }
 
     /// Our own arguments. The kernel gives init each word of its command line that it does not know: those before our first
     /// option are not ours.
-    fn arguments(&self) -> Vec<OsString> {
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
         if let Some(words) = &self.words {
             return words.clone();
         }

@@ -52,9 +52,9 @@ impl Caretaker {
         }
     }
 
-    /// Works until the store is closed: what is too much goes first, then come checksums, then the disk.
+    /// Works until the store is closed: what is too much goes first, then what is to be on the disk by now; checksums have time.
     pub(crate) fn run(mut self) {
-        // As long as anybody else has work: what is done here can wait.
+        // As long as anybody else has work: what is done here can wait. What cannot, the disk, takes no processor.
         let _best_effort = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
         self.survey();
         let mut look = true;
@@ -62,7 +62,7 @@ impl Caretaker {
             if look {
                 self.bound();
             }
-            let busy = self.seal_one() || self.sync_one();
+            let busy = self.sync_one() || self.seal_one();
             look = self.take(busy);
         }
     }

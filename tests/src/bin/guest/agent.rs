@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use crate::storage;
 use nix::unistd::sync;
 use tests::{
     vm::{LONG, wire},
@@ -98,6 +99,10 @@ fn perform(words: &[&str], body: &[u8]) -> io::Result<Vec<u8>> {
             sync();
             Ok(Vec::new())
         }
+        ["freeze", path] => done(storage::freeze(path)),
+        ["swap", path] => done(storage::swap(path)),
+        ["loop", file, point] => done(storage::mount_file(file, point)),
+        ["memory", point] => done(storage::mount_memory(point)),
         ["processes"] => processes(),
         ["run", program, arguments @ ..] => run(program, arguments),
         unknown => Err(io::Error::other(format!("what is {unknown:?}?"))),

@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         the_api_is_served_beside_the_command,
         the_end_of_the_container_is_told_to_the_command,
         without_any_privilege_it_does_what_it_can,
+        in_a_container_of_dockers_it_does_what_it_can,
         orphans_are_reaped,
     ];
     all.extend(
@@ -114,6 +115,21 @@ fn without_any_privilege_it_does_what_it_can() {
     };
     eventually("the API answers", || aer(&["status"]).out().contains("best effort"));
     assert_eq!(aer(&["exec", "--", "/usr/bin/id", "-u"]).out(), format!("{NOBODY}\n"));
+    machine.signal(Signal::SIGTERM);
+    assert_eq!(machine.ends(), 128 + 15, "{}", machine.said());
+}
+
+/// `docker run` without options: everything but cgroups, which are told to be missing, and the status is the command's.
+fn in_a_container_of_dockers_it_does_what_it_can() {
+    let machine = init(Kind::Docker, &["/bin/sh", "-c", "echo up; exec /b/probe pause"]);
+    machine.serves();
+    assert!(machine.aer(&["status"]).out().contains("best effort"), "{}", machine.said());
+    assert_eq!(machine.does(&["exec", "--", "/bin/echo", "inside"]), "inside\n");
+    machine.does(&["start", "--name", "web", "--restart", "always", "--", "/b/probe", "pause"]);
+    assert!(machine.does(&["list", "--running"]).contains("web"));
+    let limited =
+        machine.aer(&["start", "--name", "large", "--memory-max", "64M", "--", "/bin/true"]);
+    assert!(limited.err().contains("memory"), "{}", limited.err());
     machine.signal(Signal::SIGTERM);
     assert_eq!(machine.ends(), 128 + 15, "{}", machine.said());
 }

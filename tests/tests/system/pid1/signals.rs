@@ -96,7 +96,7 @@ fn others_are_told_of_and_harm_nothing() {
     }
     eventually("SIGHUP and SIGUSR1 are told of", || {
         let said = machine.said();
-        said.contains("nothing to reload") && said.contains("descriptors held")
+        said.contains("the configuration is as it was") && said.contains("descriptors held")
     });
     assert!(machine.does(&["status"]).contains("healthy"));
 }
