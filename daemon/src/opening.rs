@@ -1,7 +1,10 @@
 //! What is opened before anything is served: the log store with the daemon's own log and the audit log, the schedule, and the
 //! ledger, which is read on a thread of its own.
 
-use std::thread::JoinHandle;
+use std::{
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread::JoinHandle,
+};
 
 use logs::LogStore;
 use units::{Origin, RunId};
@@ -47,15 +50,19 @@ fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, Be
     // Where it says nothing of its size, the state folder does: the logs' own is made by the store.
     let retention = configuration.logs.retention(&configuration.state_dir);
     let retention = retention.map_err(when("asking how large the filesystem of the logs is"))?;
-    let kept = (logs::Options::default(), retention);
+    // Where runs are adopted, these threads' time is theirs.
+    let kept = (logs::Options { later: true, ..logs::Options::default() }, retention);
     LogStore::open_bounded(&root, &overflow, kept, Box::new(finished))
         .map_err(|why| BeginError::Logs { why })
 }
 
-fn open_schedule(configuration: &Configuration) -> Result<Schedule, BeginError> {
+fn open_schedule(
+    configuration: &Configuration,
+    later: Option<Receiver<()>>,
+) -> Result<Schedule, BeginError> {
     let folder = configuration.state_dir.join("schedule");
     let location = Location { folder, scratch: configuration.runtime_dir.clone() };
-    Schedule::start(location).map_err(when("starting the thread of the schedule"))
+    Schedule::start(location, later).map_err(when("starting the thread of the schedule"))
 }
 
 /// A daemon begins: what this changes is who does things from now on.
@@ -72,15 +79,17 @@ pub(crate) fn read(ledger: Reading) -> Result<Opened, BeginError> {
     ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))
 }
 
+/// What is opened while the runs are taken. As long as the last one is held the schedule is not: the first daemon needs what is
+/// enabled at once, and any other one what runs.
+type Opening = (Schedule, Reading, Option<SyncSender<()>>);
+
 /// Takes the runs, while schedule and ledger are being opened.
-pub(crate) fn inherit(
-    handover: &mut Handover,
-    instance: RunId,
-) -> Result<(Schedule, Reading), BeginError> {
-    let schedule = open_schedule(&handover.configuration)?;
+pub(crate) fn inherit(handover: &mut Handover, instance: RunId) -> Result<Opening, BeginError> {
+    let (hold_back, later) = (handover.starts > 1).then(|| sync_channel(0)).unzip();
+    let schedule = open_schedule(&handover.configuration, later)?;
     let ledger = begin_to_read(handover, instance)?;
     handover.inherit()?;
-    Ok((schedule, ledger))
+    Ok((schedule, ledger, hold_back))
 }
 
 /// Reads what earlier daemons kept, while the keeper tells of the runs and it is tried how processes are made: both are

@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
-    sync::Arc,
+    sync::{Arc, mpsc::SyncSender},
     thread::JoinHandle,
     time::Duration,
 };
@@ -135,7 +135,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     // Before anything that may take its time: a keeper may be killed at any moment.
     let estate = estate(&handover, signals)?;
     let (logs, instance, audit) = opening::begin_log(&handover, &inbox)?;
-    let (schedule, ledger) = opening::inherit(&mut handover, instance)?;
+    let (schedule, ledger, hold_back) = opening::inherit(&mut handover, instance)?;
     let succession = Arc::new(succession(&handover, &estate, &herald));
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let who = (keeper, handover.starts, handover.previous);
@@ -182,7 +182,7 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
         herald,
         listeners: door.drpc.as_ref().map(|drpc| drpc.listeners()),
     };
-    let left = Left { inherited, of_killed, keeper, taken_over, after_kill };
+    let left = Left { inherited, of_killed, keeper, taken_over, after_kill, hold_back };
     let mut supervisor = Supervisor::new(parts).map_err(when("making the supervisor"))?;
     let boot = go_on(&mut supervisor, &configuration, left, (&spawners, serving), &door)?;
     let supervisor = start_threads(supervisor, (&shared, &jobs), (spawners, serving))?;
@@ -264,6 +264,8 @@ struct Left {
     keeper: i32,
     taken_over: bool,
     after_kill: bool,
+    /// Dropped when all is taken up; see [`opening::inherit`].
+    hold_back: Option<SyncSender<()>>,
 }
 
 /// Removes what is left of runs that neither the keeper knows, nor we, where the keeper before was killed.
@@ -306,7 +308,7 @@ fn go_on(
 fn adopt(
     supervisor: &mut Supervisor,
     configuration: &Configuration,
-    Left { inherited, keeper, taken_over, after_kill, of_killed: _ }: Left,
+    Left { inherited, keeper, taken_over, after_kill, of_killed: _, hold_back }: Left,
     (spawners, control): (&[Channel], &Channel),
 ) -> Result<Boot, BeginError> {
     let first = spawners.first().ok_or_else(|| io::Error::other("there is none"));
@@ -321,6 +323,7 @@ fn adopt(
     let inherited = known.into_iter().filter(|run| !forgotten.contains(run)).collect();
     let (rescue, masked) = (configuration.rescue, configuration.masked.clone());
     let keeper = KeeperInstance::of(keeper);
+    drop(hold_back);
     Ok(Boot { runtime_dir, keeper, inherited, units, rescue, masked })
 }
 

@@ -45,6 +45,9 @@ pub struct Options {
     pub line_bytes: usize,
     /// Ended runs that are remembered in memory; others are looked for on disk.
     pub remembered: usize,
+    /// Nothing is done about files besides writing them until [`LogStore::resume`]: whoever opens the store has more urgent things
+    /// to do first.
+    pub later: bool,
     /// Copy through our memory instead of splicing, as on filesystems that cannot splice.
     pub copy: bool,
 }
@@ -58,6 +61,7 @@ impl Default for Options {
             lines: 4096,
             line_bytes: 1 << 20,
             remembered: 4096,
+            later: false,
             copy: false,
         }
     }
@@ -200,7 +204,8 @@ impl LogStore {
         let queue = Queue::new(Bounds { runs, lines, line_bytes })
             .map_err(|errno| OpenError::Wait(errno.into()))?;
         let cut = power::cut_ends(root, retention.sync_interval);
-        let upkeep = Upkeep::new(retention, Sizes { segment_bytes, segment_entries, copy });
+        let sizes = Sizes { segment_bytes, segment_entries, copy };
+        let upkeep = Upkeep::new(retention, sizes, options.later);
         cut.iter().for_each(|log| upkeep.gap(log));
         let shared = Shared::new(root.to_owned(), queue, options.remembered, upkeep);
         let shared = Arc::new(shared);
@@ -246,8 +251,9 @@ impl LogStore {
         queue.attach(attach, |run, log| recent.attached(run, log, resumed))
     }
 
-    /// Goes on with the runs that were attached by [`Self::attach_one`].
+    /// Goes on with the runs that were attached by [`Self::attach_one`], and with what was left for later.
     pub fn resume(&self) {
+        self.shared().upkeep.begin();
         self.shared().queue.ring();
     }
 

@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
-        mpsc::{SyncSender, TrySendError},
+        mpsc::{Receiver, SyncSender, TrySendError},
     },
     time::Duration,
 };
@@ -125,15 +125,16 @@ pub(crate) fn cause(error: &dyn std::error::Error) -> String {
 }
 
 impl Schedule {
-    /// Begins to open the store, on a thread that lives as long as the daemon.
-    pub(crate) fn start(location: Location) -> io::Result<Self> {
+    /// Begins to open the store, on a thread that lives as long as the daemon; where there is something more urgent, when the
+    /// sender of `later` is dropped.
+    pub(crate) fn start(location: Location, later: Option<Receiver<()>>) -> io::Result<Self> {
         let (health, _) = watch::channel(Health::Opening);
         let shared = Arc::new(Shared {
             view: RwLock::new(View::opening()),
             at_start: OnceLock::new(),
             health,
         });
-        let jobs = thread::start(location, Arc::clone(&shared))?;
+        let jobs = thread::start(location, Arc::clone(&shared), later)?;
         Ok(Self { jobs, shared })
     }
 

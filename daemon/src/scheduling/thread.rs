@@ -21,12 +21,18 @@ use super::{Changed, DEPTH, Health, Job, Location, Shared, Unchanged, View, caus
 /// For how long a store that could not be opened before is tried again, when somebody asks.
 const SECOND_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Starts it, and begins to open the store.
-pub(super) fn start(location: Location, shared: Arc<Shared>) -> io::Result<SyncSender<Job>> {
+/// Starts it, and begins to open the store: at once, or when what is waited for is dropped.
+pub(super) fn start(
+    location: Location,
+    shared: Arc<Shared>,
+    later: Option<Receiver<()>>,
+) -> io::Result<SyncSender<Job>> {
     let (jobs, receiver) = sync_channel(DEPTH);
     let mut thread = Thread { location, shared, schedule: None, said: String::new() };
     std::thread::Builder::new().name("schedule".to_owned()).spawn(move || {
         news::ended_by_panic("schedule", || {
+            // Nothing is sent: the answer is that the sender is gone.
+            later.and_then(|later| later.recv().ok());
             thread.open(Options::default().patience);
             thread.work(&receiver);
         });
@@ -272,7 +278,7 @@ mod tests {
             folder: folder.path().join("schedule"),
             scratch: folder.path().to_path_buf(),
         };
-        let schedule = Schedule::start(location.clone()).unwrap();
+        let schedule = Schedule::start(location.clone(), None).unwrap();
         runtime().block_on(async {
             let mut calls = tokio::task::JoinSet::new();
             for number in 0..100 {
@@ -306,7 +312,7 @@ mod tests {
             scratch: folder.path().to_path_buf(),
         };
         fs::write(&location.folder, "a file").unwrap();
-        let schedule = Schedule::start(location.clone()).unwrap();
+        let schedule = Schedule::start(location.clone(), None).unwrap();
         runtime().block_on(async {
             let refused = schedule.change(enable("a")).await.unwrap_err();
             assert!(matches!(refused, Unchanged::Unusable { .. }), "{refused}");

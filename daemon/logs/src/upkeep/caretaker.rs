@@ -21,6 +21,9 @@ use crate::{
 
 /// How often it is looked how large the segments are that are being written, where there are many of them.
 const ACTIVES: Duration = Duration::from_secs(1);
+/// What is done here gives way to whoever writes. It still gets a tenth of what one of them has (sched(7)): what is to be on the
+/// disk by some time would come too late with a hundredth, where one processor is busy.
+const NICE: i32 = 10;
 /// How many are looked at each time.
 const FEW_LOGS: usize = 32;
 
@@ -54,8 +57,9 @@ impl Caretaker {
 
     /// Works until the store is closed: what is too much goes first, then what is to be on the disk by now; checksums have time.
     pub(crate) fn run(mut self) {
-        // As long as anybody else has work: what is done here can wait. What cannot, the disk, takes no processor.
-        let _best_effort = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
+        let _best_effort =
+            rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+        self.shared.upkeep.await_begin();
         self.survey();
         let mut look = true;
         while !self.shared.upkeep.is_closed() {

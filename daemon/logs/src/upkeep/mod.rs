@@ -54,6 +54,8 @@ struct Waiting {
     /// When the first of what was written is to be on the disk.
     sync_at: Option<Instant>,
     pressed: bool,
+    /// It has not been said yet that there is time for this.
+    later: bool,
     /// The thread is to look before it sleeps on.
     rung: bool,
 }
@@ -73,11 +75,12 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(crate) fn new(retention: Retention, usual: Sizes) -> Self {
+    /// With `later` nothing is done before [`Self::begin`], unless the disk is full.
+    pub(crate) fn new(retention: Retention, usual: Sizes, later: bool) -> Self {
         Self {
             retention,
             usual,
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting { later, ..Waiting::default() }),
             bell: Condvar::new(),
             known: Mutex::default(),
             gaps: Mutex::default(),
@@ -94,6 +97,20 @@ impl Upkeep {
         waiting.rung = true;
         drop(waiting);
         self.bell.notify_one();
+    }
+
+    /// There is time for it from now on.
+    pub(crate) fn begin(&self) {
+        let mut waiting = self.lock();
+        if std::mem::take(&mut waiting.later) {
+            self.ring(waiting);
+        }
+    }
+
+    /// Waits until there is.
+    fn await_begin(&self) {
+        let wait = |waiting: &mut Waiting| waiting.later && !waiting.pressed && !self.is_closed();
+        drop(self.bell.wait_while(self.lock(), wait));
     }
 
     /// How many logs there are: where this changes, so may [`Self::sizes`].

@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use api::runtime::{
     Executable, Readiness, RestartWhen, StartResponse, StartStage, UnitResult, UnitState,
+    exit_record::Cause,
 };
 use tests::{
     Daemon, Fifo, Leased, Options, argv, eventually, procfs,
@@ -27,6 +28,7 @@ pub(crate) fn core() -> Vec<Core> {
         a_name_is_made_up,
         nobody_to_start,
         starts_that_hang_hold_up_nobody_else,
+        ends_beside_a_start_that_hangs_are_told,
     ]
 }
 
@@ -227,5 +229,26 @@ fn starts_that_hang_hold_up_nobody_else(options: Options) {
         for begun in begun {
             daemon.answered(begun).unwrap();
         }
+    });
+}
+
+/// As long as a program is on its way nobody can say of an orphan that it is not that: it stays a zombie. The ends of others are
+/// told all the same.
+fn ends_beside_a_start_that_hangs_are_told(options: Options) {
+    Daemon::with(options, |daemon| {
+        let leased = Leased::make("/bin/sleep", daemon.path());
+        let hangs = named("hangs", argv(&[leased.path(), "infinity"]));
+        let begun = daemon.begin_start(tests::units::of(hangs));
+        eventually("it is starting", || daemon.inspect("hangs").is_ok());
+        // Each leaves an orphan, which ends before it.
+        let script = "(/bin/true &); sleep 0.1; exit 7";
+        for number in 0..3 {
+            let name = format!("leaves-{number}");
+            daemon.up(named(&name, argv(&["/bin/sh", "-c", script])));
+            let view = daemon.until_state(&name, UnitState::Failed);
+            assert_eq!(view.last_exit.unwrap().cause, Some(Cause::Code(7)), "{name}");
+        }
+        drop(leased);
+        daemon.answered(begun).unwrap();
     });
 }
