@@ -40,7 +40,8 @@ fn line(unit: &UnitView, now: i64) -> Option<String> {
         | UnitState::Reloading
         | UnitState::Stopping => {
             let since = u64::try_from(now.saturating_sub(unit.since)).unwrap_or(0);
-            let since = Duration::from_nanos(since).as_secs();
+            // To the nearest: the timer that tells it may be a moment early.
+            let since = Duration::from_nanos(since).as_secs_f32().round();
             let bound = unit.spec.stop.timeout.as_secs_f32();
             Some(format!("stopping {}, {since} s of {bound} s", unit.name))
         }

@@ -178,6 +178,9 @@ fn a_disk_that_cannot_be_written_is_told() {
     let machine = start(boot("a_disk_that_cannot_be_written_is_told", &disk).word("ro"));
     executes(&machine);
     tells(&machine, "until the next boot");
+    let logged = machine.agent.kernel_log();
+    let ours = logged.lines().find(|line| line.contains("auraed: "));
+    assert!(ours.is_some_and(|line| line.contains("until the next boot")), "{ours:?}");
     let _ = machine.told(&["start", "--name", "fresh", "--", PROBE, "pause"]);
     until_running(&machine, "fresh");
 }

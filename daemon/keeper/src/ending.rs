@@ -52,6 +52,12 @@ impl Keeper {
         if self.stopping.is_some() || self.stop_next.is_some() {
             return;
         }
+        if self.is_changing() {
+            say(format_args!(
+                "SIGTERM: the daemon is being replaced; nothing is executed again: send it again when it serves"
+            ));
+            return;
+        }
         let keeper = match self.keeper.again() {
             Ok(keeper) => keeper,
             Err(why) => {

@@ -82,7 +82,7 @@ impl Keeper {
     /// Deals with one child that has ended; false where it must stay a zombie for now.
     fn attribute(&mut self, ended: &Ended) -> bool {
         let Ended { pid, exit } = *ended;
-        if self.first.ended(ended) && self.first.line.rescue {
+        if self.first.ended(ended) {
             self.first.leaves_rescue = true;
         }
         match (self.runs.ended(pid, exit), &mut self.daemon) {
@@ -162,8 +162,7 @@ impl Keeper {
         if !daemon.on_trial
             && let Some(leaving) = daemon.leaving.take()
         {
-            self.stopping = None;
-            self.stop_by_the_next();
+            self.stop_by_the_next(bound);
             self.succeed(&daemon, leaving, how);
             return;
         }
@@ -175,30 +174,25 @@ impl Keeper {
         if !self.runs.is_empty() && self.ends < MOST_ENDS && clock() < bound {
             self.ends += 1;
             self.previous = format!("process {}: {how}", daemon.pid);
-            self.stopping = None;
-            self.stop_by_the_next();
-            self.next_start = clock();
+            self.stop_by_the_next(bound);
         }
     }
 
     /// A daemon on trial has died: the next one is of the program before, at once.
     fn give_up(&mut self, daemon: &Daemon, how: &str) {
         let Some(program) = self.trial.take() else { return };
-        let given_up = match self.settings_before.take() {
-            Some(before) => {
-                self.settings = before;
-                format!(
-                    "the daemon with the other configuration (process {}) was not healthy, and that is given up: {how}; the \
-                     one before is back",
-                    daemon.pid
-                )
-            }
-            None => format!(
-                "the daemon of {} (process {}) was not healthy and is given up: {how}; the one before, {}, is back",
+        let pid = daemon.pid;
+        let given_up = if self.abandon_trial() {
+            format!(
+                "the daemon with the other configuration (process {pid}) was not healthy, and that is given up: {how}; the one \
+                 before is back"
+            )
+        } else {
+            format!(
+                "the daemon of {} (process {pid}) was not healthy and is given up: {how}; the one before, {}, is back",
                 program.shown(),
-                daemon.pid,
                 self.core.shown()
-            ),
+            )
         };
         say(format_args!("{given_up}"));
         self.previous.clone_from(&given_up);

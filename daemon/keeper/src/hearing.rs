@@ -191,7 +191,10 @@ impl Keeper {
         if let Some(program) = self.trial.take() {
             self.core = program;
         }
-        (self.keeper_before, self.settings_before) = (None, None);
+        self.keeper_before = None;
+        if self.settings_before.take().is_some() {
+            self.upgrades.given_up.clear();
+        }
         daemon.tell(ToDaemon::Confirmed);
     }
 
@@ -220,6 +223,12 @@ impl Keeper {
             self.upgrades.given_up.clear();
         }
         daemon.owed.leaves(clock(), self.settings.answer_timeout);
+        // It was killed for another configuration when it said so: that is tried with it.
+        if let Some(Leaving { by, core, keeper }) = daemon.leaving.take() {
+            leaving.by = format!("{by}; {}", leaving.by);
+            leaving.core = leaving.core.or(core);
+            leaving.keeper = leaving.keeper.or(keeper);
+        }
         daemon.leaving = Some(leaving);
         Ok(())
     }

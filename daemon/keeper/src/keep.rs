@@ -49,6 +49,13 @@ const DOUBLINGS: u32 = 5;
 /// Descriptors that no run may have: the loop's own, and a reserve.
 pub(crate) const RESERVED_DESCRIPTORS: u64 = 512;
 
+/// What there was before another configuration.
+pub(crate) struct SettingsBefore {
+    pub(crate) settings: Settings,
+    /// Of a first process.
+    pub(crate) shell: Option<String>,
+}
+
 /// What poll found.
 struct Ready {
     signals: bool,
@@ -71,8 +78,8 @@ pub(crate) struct Keeper {
     pub(crate) trial: Option<Program>,
     pub(crate) upgrades: Upgrades,
     pub(crate) settings: Settings,
-    /// Those before, as long as the daemon is on trial that goes by others.
-    pub(crate) settings_before: Option<Settings>,
+    /// What was before, as long as the daemon is on trial that goes by others.
+    pub(crate) settings_before: Option<SettingsBefore>,
     pub(crate) place: Place,
     pub(crate) signals: SignalFd,
     pub(crate) notify: Notify,
@@ -347,12 +354,12 @@ impl Keeper {
     /// Begins an orderly stop; asked again, ends everything at once.
     pub(crate) fn stop(&mut self) {
         let Some(daemon) = &mut self.daemon else {
-            // The next one can end the runs in order, and comes at once for that.
-            self.next_start = clock();
             if self.runs.is_empty() || self.stop_next.is_some() {
                 self.stopping = Some(clock());
+                return;
             }
-            self.stop_by_the_next();
+            // The next one can end the runs in order, and comes at once for that.
+            self.stop_by_the_next(clock() + self.settings.stop_timeout + STOP_GRACE);
             return;
         };
         if self.stopping.is_some() {
@@ -366,16 +373,19 @@ impl Keeper {
         }
     }
 
-    /// The next daemon is to end everything in order. Where none can be had in time it is done without.
-    pub(crate) fn stop_by_the_next(&mut self) {
-        self.stop_next.get_or_insert(clock() + self.settings.stop_timeout);
+    /// The next daemon is to end everything in order, until then. Where none can be had in time it is done without.
+    pub(crate) fn stop_by_the_next(&mut self, bound: Instant) {
+        self.stopping = None;
+        self.stop_next.get_or_insert(bound);
+        self.next_start = clock();
     }
 
     /// Another keeper takes our place, where one is to.
     fn give_place(&mut self) {
         if self.stop_next.is_some() {
             // What is to end is not upgraded before.
-            (self.next_keeper, self.trial) = (None, None);
+            self.next_keeper = None;
+            self.abandon_trial();
         }
         if let Some((next, may_come_back)) = self.next_keeper.take() {
             let why = takeover::hand_over(self, &next, may_come_back);
@@ -391,10 +401,25 @@ impl Keeper {
         say(format_args!("{given_up}"));
         self.previous.clone_from(&given_up);
         self.upgrades.given_up = given_up;
-        self.trial = None;
+        self.abandon_trial();
         if let Some(keeper) = self.keeper_before.take() {
             self.keeper = keeper;
         }
+    }
+
+    /// What was to be tried is not: neither a program nor a configuration, if it was one; true then.
+    pub(crate) fn abandon_trial(&mut self) -> bool {
+        self.trial = None;
+        let Some(before) = self.settings_before.take() else { return false };
+        (self.settings, self.first.shell) = (before.settings, before.shell);
+        true
+    }
+
+    /// Whether something is to be tried, or to take somebody's place: nothing else can be before that is decided.
+    pub(crate) fn is_changing(&self) -> bool {
+        let leaves = |it: &Daemon| it.on_trial || it.leaving.is_some();
+        let waits = self.trial.is_some() || self.next_keeper.is_some();
+        waits || self.settings_before.is_some() || self.daemon.as_ref().is_some_and(leaves)
     }
 
     fn start_daemon(&mut self) {
@@ -404,8 +429,10 @@ impl Keeper {
         match Daemon::start(self.trial.as_ref().unwrap_or(&self.core), bounds, on_trial) {
             Ok(daemon) => {
                 self.daemon = Some(daemon);
-                if self.stop_next.take().is_some() {
+                if let Some(bound) = self.stop_next.take() {
                     self.stop();
+                    // Its predecessors have used up some of the time.
+                    self.stopping = self.stopping.map(|own| own.min(bound));
                 }
             }
             Err(Failure::Untold(why)) => {

@@ -78,6 +78,8 @@ fn run() -> Result<ExitCode, Failure> {
     match verb.as_ref().and_then(|verb| verb.to_str()) {
         // A machine's kernel hands us each word of its command line that it does not know.
         Some("check") if role != Role::Machine => return check(),
+        // It was executed to be in memory when the first process executes it.
+        Some(first::aloft::WORD) if role == Role::Service => return Ok(ExitCode::SUCCESS),
         Some("early") if role == Role::Service => {
             return Ok(ExitCode::from(u8::from(!early::run())));
         }
@@ -94,7 +96,8 @@ fn run() -> Result<ExitCode, Failure> {
         None => {
             let core = Program::open(&process::beside_us("auraed-core")?)?;
             let words = std::env::args_os().skip(1).collect();
-            let Some(settings) = settings::ask(&core, words, Vec::new())? else {
+            let Some(settings) = settings::ask(&core, words, (Vec::new(), settings::READING))?
+            else {
                 return Ok(ExitCode::SUCCESS);
             };
             let locks = place::lock_folders(&settings)?;

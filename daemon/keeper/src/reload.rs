@@ -4,26 +4,28 @@
 //! What it may say anew is the core's to judge, which gets both (`auraed-core configure --instead-of`). Where it is wrong, or
 //! moves what cannot be moved while something runs, nothing changes.
 
-use std::{fs::File, io::Write};
+use std::{ffi::OsString, fs::File, io::Write, time::Duration};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::{
     Failure,
     daemon::Leaving,
-    keep::Keeper,
+    first::Role,
+    keep::{Keeper, SettingsBefore},
     process, say,
     settings::{self, Settings},
 };
 
+/// How long that may take: meanwhile nobody is heard.
+const READING: Duration = Duration::from_secs(5);
 /// Where the core finds what it is to compare with: the descriptor after the one that it answers to.
 const BEFORE: &str = "/proc/self/fd/4";
 
 impl Keeper {
     /// Reads command line and file again, and goes by them from now on.
     pub(crate) fn reload(&mut self) {
-        let busy = self.daemon.as_ref().is_some_and(|it| it.on_trial || it.leaving.is_some());
-        if busy || self.stopping.is_some() || self.stop_next.is_some() {
+        if self.is_changing() || self.stopping.is_some() || self.stop_next.is_some() {
             say(format_args!(
                 "SIGHUP: the daemon is being replaced, or ends; the configuration is not read: send it again when it serves"
             ));
@@ -41,11 +43,22 @@ impl Keeper {
     }
 
     fn read_again(&self) -> Result<Settings, Failure> {
+        let given = self.first.arguments();
+        match self.read_with(&given) {
+            // As at the beginning: a machine goes on without words that mean nothing.
+            Err(Failure::Told(_)) if self.first.role == Role::Machine && !given.is_empty() => {
+                self.read_with(&[])
+            }
+            settings => settings,
+        }
+    }
+
+    fn read_with(&self, given: &[OsString]) -> Result<Settings, Failure> {
         let mut before = File::from(memfd_create(c"auraed", MFdFlags::MFD_CLOEXEC)?);
         before.write_all(&self.settings.configuration)?;
-        let mut words = self.first.words_for(&self.first.arguments());
+        let mut words = self.first.words_for(given);
         words.extend(["--instead-of".into(), BEFORE.into()]);
-        settings::ask(&self.core, words, vec![before.into()])?.ok_or_else(|| {
+        settings::ask(&self.core, words, (vec![before.into()], READING))?.ok_or_else(|| {
             Failure::Untold("what auraed was started with asks for help or a version".to_owned())
         })
     }
@@ -60,8 +73,9 @@ impl Keeper {
         say(format_args!(
             "SIGHUP: the configuration has changed; the daemon is replaced by one that goes by it"
         ));
-        self.first.shell.clone_from(&settings.rescue_shell);
-        self.settings_before = Some(std::mem::replace(&mut self.settings, settings));
+        let shell = std::mem::replace(&mut self.first.shell, settings.rescue_shell.clone());
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.settings_before = Some(SettingsBefore { settings: before, shell });
         match &mut self.daemon {
             Some(daemon) => {
                 let by = "SIGHUP: another configuration".to_owned();

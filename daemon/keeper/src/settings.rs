@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long the core may take to read two files: longer only where a disk hangs.
-const READING: Duration = Duration::from_secs(30);
+pub(crate) const READING: Duration = Duration::from_secs(30);
 
 /// The keeper's part of the configuration.
 pub(crate) struct Settings {
@@ -47,21 +47,21 @@ pub(crate) struct Settings {
 }
 
 /// Has the core read these words of a command line, and the file; `None` where that was all that was wanted (`--help`). It
-/// gets these descriptors besides, as 4, 5, …
+/// gets these descriptors besides, as 4, 5, …, and so long.
 pub(crate) fn ask(
     core: &Program,
     words: Vec<OsString>,
-    besides: Vec<OwnedFd>,
+    (besides, bound): (Vec<OwnedFd>, Duration),
 ) -> Result<Option<Settings>, Failure> {
     let (reader, writer) = io::pipe()?;
     let arguments =
         [OsString::from("auraed-core"), OsString::from("configure")].into_iter().chain(words);
     let descriptors = [OwnedFd::from(writer)].into_iter().chain(besides).collect();
     let child = process::start(core, arguments.collect(), descriptors)?;
-    let Some(answer) = read(reader, clock() + READING)? else {
+    let Some(answer) = read(reader, clock() + bound)? else {
         process::kill_child(child);
         return Err(Failure::Untold(format!(
-            "{} configure has not read the configuration within {READING:?} and is killed; see whether the disk hangs on \
+            "{} configure has not read the configuration within {bound:?} and is killed; see whether the disk hangs on \
              which that is",
             core.shown()
         )));

@@ -91,8 +91,12 @@ fn take(left: &Left) -> Result<Keeper, String> {
         fcntl(borrowed, FcntlArg::F_GETFD)
             .map_err(|why| format!("the descriptor {number} of the state is not open: {why}"))?;
     }
-    let signals = first::signals::take(first::Role::ours())
-        .map_err(|why| format!("cannot take signals: {why}"))?;
+    // An init with a main command hands all of them on.
+    let taken = match first::init::command() {
+        Some(_) => first::signals::take_all(),
+        None => first::signals::take(first::Role::ours()),
+    };
+    let signals = taken.map_err(|why| format!("cannot take signals: {why}"))?;
     drop(own(left.state));
     Ok(adopt(state, signals))
 }

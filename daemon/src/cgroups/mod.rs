@@ -212,8 +212,10 @@ impl Cgroups {
     /// `known` where most live, so that a name's folder need not be listed in which nothing else is.
     pub(crate) fn sweep<'a>(&self, keep: &HashSet<RunId>, known: impl Iterator<Item = Whose<'a>>) {
         let mut expected: HashMap<PathBuf, u64> = HashMap::new();
-        for whose in known {
-            if let Some(name) = self.of_run(whose).path().parent() {
+        for path in known.map(|whose| self.of_run(whose).path().to_owned()) {
+            if path.exists()
+                && let Some(name) = path.parent()
+            {
                 *expected.entry(name.to_path_buf()).or_default() += 1;
             }
         }

@@ -149,6 +149,16 @@ impl Agent {
         let _ = self.told(&["loop", file, point]);
     }
 
+    /// What the kernel's log has.
+    ///
+    /// # Panics
+    /// Where it cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn kernel_log(self) -> String {
+        String::from_utf8_lossy(&self.told(&["kernel-log"])).into_owned()
+    }
+
     /// Mounts some memory.
     ///
     /// # Panics

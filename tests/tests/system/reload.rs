@@ -1,6 +1,9 @@
 //! SIGHUP to the keeper: another configuration, while everything runs.
 
-use std::fs;
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+};
 
 use api::runtime::UnitState;
 use nix::sys::signal::Signal;
@@ -14,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         what_is_wrong_changes_nothing,
         what_cannot_move_does_not,
         one_that_no_daemon_can_live_with_is_given_up,
+        a_stop_ends_in_order_by_what_was_before,
+        a_door_goes_and_comes_back,
     ]
 }
 
@@ -97,5 +102,43 @@ fn one_that_no_daemon_can_live_with_is_given_up() {
     assert_eq!(daemon.answer(argv(&["/bin/true"])).exit_code, "0");
     let said = daemon.aer(&["status"]).out();
     assert!(said.contains("the configuration") || said.contains("other configuration"), "{said}");
+    daemon.stop();
+}
+
+/// A configuration that is on trial when everything is told to end does not decide how: what runs has its time.
+fn a_stop_ends_in_order_by_what_was_before() {
+    let daemon = Daemon::start(Options::default().tracking(Tracking::BestEffort));
+    let mark = daemon.work("mark");
+    let words = ["ignore", "SIGTERM", "line", "up", "hear", "SIGTERM", "nap", "300", "append"];
+    let words: Vec<&str> = words.into_iter().chain([mark.as_str(), "in order"]).collect();
+    daemon.up(named("polite", daemon.probe(&words)));
+    daemon.until_logged("polite", "up\n");
+    reloads(&daemon, |text| format!("{text}\n[spawn]\nmethod = \"clone3-into-cgroup\"\n"));
+    daemon.signal(Signal::SIGTERM);
+    eventually("it ended in its own time", || {
+        fs::read_to_string(&mark).is_ok_and(|text| text == "in order\n")
+    });
+    daemon.ends();
+}
+
+/// Where a door is not wanted any more nobody waits at it, and should it be wanted again it is served.
+fn a_door_goes_and_comes_back() {
+    let daemon = Daemon::start(Options::default());
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let without = fs::read_to_string(daemon.config()).unwrap();
+    let with = format!("{without}\n[doors.drunc]\nlisten = \"{free}\"\n");
+    let serves = || TcpStream::connect(free).is_ok();
+    // While a daemon is on trial it is refused, and said: so it is asked for until it is done.
+    let until = |text: &str, served: bool| {
+        fs::write(daemon.config(), text).unwrap();
+        eventually("the door is as the file says", || {
+            daemon.signal(Signal::SIGHUP);
+            serves() == served
+        });
+    };
+    for _ in 0..2 {
+        until(&with, true);
+        until(&without, false);
+    }
     daemon.stop();
 }

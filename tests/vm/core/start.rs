@@ -1,5 +1,7 @@
 //! What is there when a machine has started.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tests::{
     vm::{LONG, Machine, store::Kernel},
@@ -96,6 +98,10 @@ pub(super) fn controllers_are_as_expected(machine: &Machine) {
     for wanted in ["cpu", "io", "memory", "pids"] {
         assert!(offered.split_whitespace().any(|word| word == wanted), "{offered}");
     }
+    // All of them are handed down from the root.
+    let down = machine.agent.read("/sys/fs/cgroup/cgroup.subtree_control");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(words(&down), words(&offered));
     let status = json(&machine.told(&["-o", "json", "status"]));
     let ours = status["cgroup"].as_str().unwrap().to_owned();
     let units = machine.agent.read(&format!("/sys/fs/cgroup{ours}/units/cgroup.controllers"));

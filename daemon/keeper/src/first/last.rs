@@ -129,12 +129,17 @@ fn told(power: Power) -> &'static str {
 
 /// Waits for a child; false where it takes too long.
 pub(super) fn ends(child: i32, signals: &SignalFd, bound: Instant) -> bool {
+    ended(child, signals, bound).is_some()
+}
+
+/// The exit status of a child, or the signal that ended it; none where it takes too long.
+pub(super) fn ended(child: i32, signals: &SignalFd, bound: Instant) -> Option<i32> {
     loop {
-        if process::reap(child).is_some() {
-            return true;
+        if let Some(ended) = process::reap(child) {
+            return Some(ended.exit.status);
         }
         if clock() >= bound {
-            return false;
+            return None;
         }
         process::await_signal(signals, bound);
         // Orphans of the last moment, and our own child's: it is looked for by its number first.

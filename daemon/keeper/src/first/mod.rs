@@ -7,7 +7,7 @@
 //! - Whatever happens, children are reaped, and whoever wants the machine to end is heard.
 //! - What touches a disk, and need not, is done by a child.
 
-mod aloft;
+pub(crate) mod aloft;
 pub(crate) mod calls;
 pub(crate) mod command_line;
 pub(crate) mod console;
@@ -120,6 +120,9 @@ pub(crate) fn live(role: Role, taken_over: Option<Keeper>) -> ExitCode {
     };
     let mut first = First { role, ..First::default() };
     if let Some((power, state_dir)) = aloft::wanted().filter(|_| role == Role::Machine) {
+        // As ever: nobody waits for a console that takes nothing.
+        console::tell_the_kernel();
+        console::keep();
         let why = last::machine(power, &state_dir, &signals);
         say(format_args!("the kernel refuses that: {why}; the daemon begins again"));
     }
@@ -189,6 +192,12 @@ impl First {
         self.state_dir =
             lock.ok().and_then(|lock| Some(lock.parent()?.to_path_buf())).unwrap_or_default();
         self.runtime_dir.clone_from(&keeper.settings.runtime_dir);
+        if self.state_dir == self.runtime_dir.join(round::IN_MEMORY) {
+            self.volatile = Some(format!(
+                "state is kept in {} until the next boot, as the keeper before this one has said why; mend that, and start again",
+                self.state_dir.display()
+            ));
+        }
     }
 
     /// The same for the keeper after us.
@@ -278,18 +287,18 @@ impl First {
         }
     }
 
-    /// Notes that a child has ended; true where it was the shell.
+    /// Notes that a child has ended; true where it was a shell after whose end a daemon that serves begins anew.
     pub(crate) fn ended(&mut self, ended: &Ended) -> bool {
         if let Some(main) = self.main.as_mut().filter(|main| main.pid == ended.pid) {
             main.ended(&ended.exit);
         }
-        let shell = self.shell_runs == Some(ended.pid);
-        if shell {
-            say(format_args!("the shell has ended; going on"));
-            // What was mended in it is to be tried with the state where it belongs.
-            (self.shell_runs, self.failed, self.volatile) = (None, 0, None);
+        if self.shell_runs != Some(ended.pid) {
+            return false;
         }
-        shell
+        say(format_args!("the shell has ended; going on"));
+        (self.shell_runs, self.failed) = (None, 0);
+        // What was mended in it is to be tried with the state where it belongs.
+        self.line.rescue || self.volatile.take().is_some()
     }
 
     /// Waits, longer where a shell runs, reaping whoever ends; what somebody wants to come ends it.
@@ -338,7 +347,7 @@ impl First {
                 // Where no daemon could begin, there is still what was started in a shell, or under one that failed.
                 last::terminate(signals);
                 sweep(signals, Path::new(""));
-                aloft::go(power, &self.state_dir);
+                aloft::go(power, &self.state_dir, signals);
                 last::machine(power, &self.state_dir, signals)
             }
             // Who made the container may look for this (reboot(2)); without the right to it, our end is all there is.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Where state is kept where it can be kept nowhere else, below the runtime folder: in memory, and so until the next boot.
-const IN_MEMORY: &str = "volatile";
+pub(super) const IN_MEMORY: &str = "volatile";
 /// How long the disk of the state folder may take until it is held for one that hangs.
 const DISKS: Duration = Duration::from_secs(30);
 /// So many daemons in a row may die before they serve, until it is tried with state in memory.
@@ -108,9 +108,13 @@ impl First {
     }
 
     fn ask_with(&self, core: &Program, given: &[OsString]) -> Result<Settings, Failure> {
-        settings::ask(core, self.words_for(given), Vec::new())?.ok_or_else(|| {
-            Failure::Untold("what auraed was started with asks for help or a version".to_owned())
-        })
+        settings::ask(core, self.words_for(given), (Vec::new(), settings::READING))?.ok_or_else(
+            || {
+                Failure::Untold(
+                    "what auraed was started with asks for help or a version".to_owned(),
+                )
+            },
+        )
     }
 
     /// What the core is told, with these words of our own command line.

@@ -103,7 +103,7 @@ fn serve_at(listen: MetricsListen, core: Core, metrics: Arc<Metrics>) {
                 Err(why) => why,
             };
             metrics.problem.set(format!(
-                "cannot serve metrics at {listen}: {why}; free it, or choose another as [metrics] listen and start auraed again"
+                "cannot serve metrics at {listen}: {why}; free it, or choose another as [metrics] listen and send SIGHUP to auraed"
             ));
             sleep(RETRY).await;
         }

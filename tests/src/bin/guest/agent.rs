@@ -103,6 +103,7 @@ fn perform(words: &[&str], body: &[u8]) -> io::Result<Vec<u8>> {
         ["swap", path] => done(storage::swap(path)),
         ["loop", file, point] => done(storage::mount_file(file, point)),
         ["memory", point] => done(storage::mount_memory(point)),
+        ["kernel-log"] => storage::kernel_log(),
         ["processes"] => processes(),
         ["run", program, arguments @ ..] => run(program, arguments),
         unknown => Err(io::Error::other(format!("what is {unknown:?}?"))),
