@@ -50,7 +50,7 @@ fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, Be
     // Where it says nothing of its size, the state folder does: the logs' own is made by the store.
     let retention = configuration.logs.retention(&configuration.state_dir);
     let retention = retention.map_err(when("asking how large the filesystem of the logs is"))?;
-    // Where runs are adopted, these threads' time is theirs.
+    // Until the daemon serves there is more urgent work, the adoption of runs above all.
     let kept = (logs::Options { later: true, ..logs::Options::default() }, retention);
     LogStore::open_bounded(&root, &overflow, kept, Box::new(finished))
         .map_err(|why| BeginError::Logs { why })

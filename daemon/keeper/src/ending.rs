@@ -13,7 +13,7 @@ use crate::{
 impl Keeper {
     /// Begins an orderly end, after which comes this; what is wanted last counts. `now` is without order.
     pub(crate) fn end(&mut self, aim: Aim, now: bool) {
-        let ends = self.stopping.is_some() || self.stop_next.is_some();
+        let ends = self.is_ending();
         // Asked for the same once more, it is done at once.
         let now = now || (ends && self.first.aim == aim);
         say(format_args!("asked to {}{}", told(aim), if now { " at once" } else { "" }));
@@ -34,12 +34,12 @@ impl Keeper {
 
     /// What the daemon was asked for, by somebody who may.
     pub(crate) fn power(&mut self) {
-        if std::mem::take(&mut self.first.leaves_rescue) && self.stopping.is_none() {
+        if std::mem::take(&mut self.first.begins_anew) && !self.is_ending() {
             self.end(Aim::Boot, false);
         }
         // A container ends with its main command.
         let main_ended = self.first.main.is_some_and(|main| main.status.is_some());
-        if main_ended && self.stopping.is_none() && self.stop_next.is_none() {
+        if main_ended && !self.is_ending() {
             self.stop();
         }
         let Some((power, force, by)) = self.first.asked.take() else { return };
@@ -49,7 +49,7 @@ impl Keeper {
 
     /// Keeper and daemon are executed again, from the programs that they are, with everything that runs as it is.
     pub(crate) fn execute_again(&mut self) {
-        if self.stopping.is_some() || self.stop_next.is_some() {
+        if self.is_ending() {
             return;
         }
         if self.is_changing() {
@@ -120,6 +120,6 @@ fn told(aim: Aim) -> &'static str {
         Aim::Power(Power::Halt) => "halt",
         Aim::Power(Power::Kexec) => "execute the kernel that is loaded",
         Aim::Rescue => "go into rescue",
-        Aim::Boot => "leave rescue",
+        Aim::Boot => "boot, with all that is enabled",
     }
 }

@@ -83,7 +83,7 @@ impl Keeper {
     fn attribute(&mut self, ended: &Ended) -> bool {
         let Ended { pid, exit } = *ended;
         if self.first.ended(ended) {
-            self.first.leaves_rescue = true;
+            self.first.begins_anew = true;
         }
         match (self.runs.ended(pid, exit), &mut self.daemon) {
             (Some(run), Some(daemon)) => {
@@ -157,7 +157,7 @@ impl Keeper {
     }
 
     /// The daemon has died while everything ends, for which there is time until then.
-    fn died_of_the_end(&mut self, mut daemon: Daemon, bound: Instant, how: &str) {
+    fn died_of_the_end(&mut self, mut daemon: Daemon, mut bound: Instant, how: &str) {
         // It was about to leave, and has not heard that everything is to end.
         if !daemon.on_trial
             && let Some(leaving) = daemon.leaving.take()
@@ -168,6 +168,11 @@ impl Keeper {
         }
         if daemon.stopped {
             return;
+        }
+        // One on trial has ended nothing yet, and how long that may take is not for what it was to try.
+        if daemon.on_trial && clock() < bound {
+            self.abandon_trial();
+            bound = self.end_of_a_stop();
         }
         say(format_args!("the daemon (process {}) ended before its runs: {how}", daemon.pid));
         // What runs has its time all the same, and its end is told: the next one goes on with that.

@@ -14,6 +14,7 @@ use crate::{
     keep::{Keeper, RESERVED_DESCRIPTORS},
     process::{self, clock},
     program::Program,
+    say,
 };
 
 impl Keeper {
@@ -223,11 +224,9 @@ impl Keeper {
             self.upgrades.given_up.clear();
         }
         daemon.owed.leaves(clock(), self.settings.answer_timeout);
-        // It was killed for another configuration when it said so: that is tried with it.
-        if let Some(Leaving { by, core, keeper }) = daemon.leaving.take() {
-            leaving.by = format!("{by}; {}", leaving.by);
-            leaving.core = leaving.core.or(core);
-            leaving.keeper = leaving.keeper.or(keeper);
+        // It was killed for another configuration when it said so.
+        if daemon.leaving.take().is_some() && self.abandon_trial() {
+            say(format_args!("SIGHUP: another program came first; send it again when it serves"));
         }
         daemon.leaving = Some(leaving);
         Ok(())

@@ -263,7 +263,7 @@ impl Keeper {
                 sources.push(PollFd::new(self.place.listener.as_fd(), PollFlags::POLLIN));
             }
         } else {
-            deadline = Some(self.next_start);
+            deadline = self.stop_next.into_iter().chain([self.next_start]).min();
         }
         let overflow = self.overflow.deadline().filter(|_| self.is_unread());
         let deadline = deadline.into_iter().chain(overflow).min();
@@ -341,7 +341,7 @@ impl Keeper {
                 Wish::EndNow(aim) => self.end(aim, true),
                 Wish::Interrupt => {
                     let now = self.first.interrupted();
-                    if now || self.stopping.is_none() {
+                    if now || !self.is_ending() {
                         self.end(Aim::Power(Power::Reboot), now);
                     }
                 }
@@ -353,13 +353,17 @@ impl Keeper {
 
     /// Begins an orderly stop; asked again, ends everything at once.
     pub(crate) fn stop(&mut self) {
+        // How it ends is for the configuration that it runs by.
+        if !self.daemon.as_ref().is_some_and(|daemon| daemon.on_trial) {
+            self.abandon_trial();
+        }
         let Some(daemon) = &mut self.daemon else {
             if self.runs.is_empty() || self.stop_next.is_some() {
                 self.stopping = Some(clock());
                 return;
             }
             // The next one can end the runs in order, and comes at once for that.
-            self.stop_by_the_next(clock() + self.settings.stop_timeout + STOP_GRACE);
+            self.stop_by_the_next(self.end_of_a_stop());
             return;
         };
         if self.stopping.is_some() {
@@ -369,8 +373,13 @@ impl Keeper {
             self.notify.tell("STOPPING=1");
             daemon.owed.stopping();
             daemon.tell(ToDaemon::Stop);
-            self.stopping = Some(clock() + self.settings.stop_timeout + STOP_GRACE);
+            self.stopping = Some(self.end_of_a_stop());
         }
+    }
+
+    /// The bound of an orderly end that begins now.
+    pub(crate) fn end_of_a_stop(&self) -> Instant {
+        clock() + self.settings.stop_timeout + STOP_GRACE
     }
 
     /// The next daemon is to end everything in order, until then. Where none can be had in time it is done without.
@@ -413,6 +422,11 @@ impl Keeper {
         let Some(before) = self.settings_before.take() else { return false };
         (self.settings, self.first.shell) = (before.settings, before.shell);
         true
+    }
+
+    /// Whether everything is told to end, by this daemon or the next.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stopping.is_some() || self.stop_next.is_some()
     }
 
     /// Whether something is to be tried, or to take somebody's place: nothing else can be before that is decided.

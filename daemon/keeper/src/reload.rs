@@ -25,7 +25,7 @@ const BEFORE: &str = "/proc/self/fd/4";
 impl Keeper {
     /// Reads command line and file again, and goes by them from now on.
     pub(crate) fn reload(&mut self) {
-        if self.is_changing() || self.stopping.is_some() || self.stop_next.is_some() {
+        if self.is_changing() || self.is_ending() {
             say(format_args!(
                 "SIGHUP: the daemon is being replaced, or ends; the configuration is not read: send it again when it serves"
             ));
@@ -46,7 +46,7 @@ impl Keeper {
         let given = self.first.arguments();
         match self.read_with(&given) {
             // As at the beginning: a machine goes on without words that mean nothing.
-            Err(Failure::Told(_)) if self.first.role == Role::Machine && !given.is_empty() => {
+            Err(Failure::Told(settings::NOT_UNDERSTOOD)) if self.first.role == Role::Machine => {
                 self.read_with(&[])
             }
             settings => settings,

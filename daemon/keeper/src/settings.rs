@@ -2,7 +2,7 @@
 //!
 //! The keeper parses neither: it hands its arguments on and reads, from a pipe that is descriptor 3 over
 //! there, `key NUL value NUL` pairs, an empty key, and then the daemon's own configuration, which it
-//! keeps as it is for every daemon it starts. So the file is read once, at the keeper's start.
+//! keeps as it is for every daemon it starts. The file is read at the keeper's start, and on SIGHUP.
 
 use std::{
     ffi::OsString,
@@ -23,6 +23,9 @@ use crate::{
 
 /// How long the core may take to read two files: longer only where a disk hangs.
 pub(crate) const READING: Duration = Duration::from_secs(30);
+
+/// The exit status of a core that does not understand the words of the command line.
+pub(crate) const NOT_UNDERSTOOD: u8 = 2;
 
 /// The keeper's part of the configuration.
 pub(crate) struct Settings {

@@ -264,11 +264,12 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
             "this is rescue, so that nothing enabled was started; reboot to leave it".to_owned(),
         );
     }
-    // Where there is one already nothing is taken that is wrong.
-    let lenient = arguments.role != Role::Service && arguments.instead_of.is_none();
+    // Where there is one already nothing is taken that is wrong. The command line is what it was.
+    let lenient = arguments.role != Role::Service;
+    let lenient_with_file = lenient && arguments.instead_of.is_none();
     let file = match read(path.as_deref(), wanted) {
         // A machine has to come up, and its API to say why it is not as it should be.
-        Err(why) if lenient => {
+        Err(why) if lenient_with_file => {
             complain(&mut problems, format!("{why}; going on as if there were none"));
             File::default()
         }

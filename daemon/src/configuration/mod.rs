@@ -255,5 +255,39 @@ fn complete(arguments: arguments::Arguments) -> Result<Configuration, Configurat
     let before = Configuration::handed_on(&bytes)?;
     let configuration = file::complete(arguments)?;
     configuration.follows(&before)?;
+    // What a keeper has found wrong is no part of what people say.
+    let problems = before.problems.clone();
+    if before == (Configuration { problems, ..configuration.clone() }) {
+        return Ok(before);
+    }
     Ok(configuration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_keeper_holds_stays() {
+        let words = ["--config", "/dev/null", "--state-dir", "/state", "--runtime-dir", "/runtime"];
+        let arguments = arguments::parse(words.map(OsString::from).into_iter()).unwrap();
+        let before = file::complete(arguments).unwrap();
+        assert!(before.follows(&before).is_ok());
+        let changes: [(&str, fn(&mut Configuration)); 6] = [
+            ("the socket", |it| it.socket = "/other".into()),
+            ("the group", |it| it.socket_group = Some(7)),
+            ("the state folder", |it| it.state_dir = "/other".into()),
+            ("the runtime folder", |it| it.runtime_dir = "/other".into()),
+            ("whether cgroups are used", |it| it.tracking = TrackingMode::Off),
+            ("the cgroup", |it| it.cgroup = "other".into()),
+        ];
+        for (what, change) in changes {
+            let mut other = before.clone();
+            change(&mut other);
+            let told = other.follows(&before).unwrap_err().to_string();
+            assert!(told.contains(what), "{told}");
+        }
+        let other = Configuration { node: "other".to_owned(), ..before.clone() };
+        assert!(other.follows(&before).is_ok(), "names may change");
+    }
 }

@@ -86,8 +86,8 @@ pub(crate) struct First {
     pub(crate) shell: Option<String>,
     /// The shell that runs.
     pub(crate) shell_runs: Option<i32>,
-    /// The shell of a rescue has ended: the boot goes on.
-    pub(crate) leaves_rescue: bool,
+    /// A shell has ended in rescue, or where state is in memory: the boot goes on.
+    pub(crate) begins_anew: bool,
     /// The main command of a container, where we are its init.
     pub(crate) main: Option<Main>,
     /// Our own words, where the command line has others besides.
@@ -119,7 +119,8 @@ pub(crate) fn live(role: Role, taken_over: Option<Keeper>) -> ExitCode {
         process::rest(LONGEST_PAUSE);
     };
     let mut first = First { role, ..First::default() };
-    if let Some((power, state_dir)) = aloft::wanted().filter(|_| role == Role::Machine) {
+    let of_machine = role == Role::Machine && taken_over.is_none();
+    if let Some((power, state_dir)) = aloft::wanted().filter(|_| of_machine) {
         // As ever: nobody waits for a console that takes nothing.
         console::tell_the_kernel();
         console::keep();

@@ -69,7 +69,7 @@ fn the_next_keeper_takes_the_place_of_a_killed_one() {
     served.daemon.stop();
 }
 
-/// Nothing is wrong, as soon as the schedule is open, which this door does not wait for.
+/// Nothing is wrong, or not for long.
 #[track_caller]
 fn is_well(daemon: &Daemon) {
     eventually("nothing is wrong", || daemon.status().problems.is_empty());
