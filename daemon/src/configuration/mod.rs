@@ -267,13 +267,15 @@ fn complete(arguments: arguments::Arguments) -> Result<Configuration, Configurat
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Configuration);
+
     #[test]
     fn what_the_keeper_holds_stays() {
         let words = ["--config", "/dev/null", "--state-dir", "/state", "--runtime-dir", "/runtime"];
         let arguments = arguments::parse(words.map(OsString::from).into_iter()).unwrap();
         let before = file::complete(arguments).unwrap();
         assert!(before.follows(&before).is_ok());
-        let changes: [(&str, fn(&mut Configuration)); 6] = [
+        let changes: [(&str, Change); 6] = [
             ("the socket", |it| it.socket = "/other".into()),
             ("the group", |it| it.socket_group = Some(7)),
             ("the state folder", |it| it.state_dir = "/other".into()),
