@@ -64,13 +64,14 @@ fn start(boot: Boot) -> Machine {
     machine
 }
 
-/// The API answers, and one of the problems says this.
+/// The API answers, and one of the problems says this, as soon as it is known.
 #[track_caller]
 fn tells(machine: &Machine, what: &str) {
-    let status = status(machine);
-    let problems: Vec<&str> =
-        status["problems"].as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
-    assert!(problems.iter().any(|one| one.contains(what)), "{what:?} is not told: {problems:#?}");
+    eventually(&format!("it is told: {what}"), || {
+        let status = status(machine);
+        let problems = status["problems"].as_array().unwrap();
+        problems.iter().filter_map(|one| one.as_str()).any(|one| one.contains(what))
+    });
 }
 
 /// Programs can be executed.

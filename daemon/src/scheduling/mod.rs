@@ -27,7 +27,7 @@ use units::Name;
 use crate::clock;
 
 /// Opening the store takes longer only where a disk is slow, or somebody else holds it.
-const A_WHILE: Duration = Duration::from_secs(2);
+const A_WHILE: Duration = Duration::from_secs(5);
 /// As many as wait for one commit at most, each with a definition that a request had room for.
 const DEPTH: usize = 256;
 

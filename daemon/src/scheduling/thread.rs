@@ -32,7 +32,10 @@ pub(super) fn start(
     std::thread::Builder::new().name("schedule".to_owned()).spawn(move || {
         news::ended_by_panic("schedule", || {
             // Nothing is sent: the answer is that the sender is gone.
-            later.and_then(|later| later.recv().ok());
+            if let Some(later) = later {
+                later.recv().ok();
+                thread.show(View::opening());
+            }
             thread.open(Options::default().patience);
             thread.work(&receiver);
         });
