@@ -13,7 +13,7 @@ mod disks;
 mod power;
 mod trouble;
 
-use std::{env, sync::PoisonError};
+use std::{env, sync::PoisonError, thread::available_parallelism};
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
@@ -100,7 +100,8 @@ pub(crate) fn status(machine: &Machine) -> Value {
 fn main() {
     let mut arguments = Arguments::from_args();
     tests::process::heed_interrupts();
-    arguments.test_threads = Some(1);
+    // A machine has one processor; the tests of the core share theirs, and go one after the other all the same.
+    arguments.test_threads = Some(available_parallelism().map_or(1, |cores| cores.get().min(2)));
     let mut trials = archive::trials();
     trials.extend(core::trials());
     trials.extend(artefacts::trials());
