@@ -14,7 +14,7 @@ use keeper::{
     channel::{Channel, Patience},
     protocol::ToKeeper,
 };
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::socket::{Shutdown, getsockopt, shutdown, sockopt::AcceptConn};
 
 /// The sockets.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ impl HeldSockets {
     ) -> Option<OwnedFd> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = sockets.remove(door)?;
-        if !is_wanted(&socket) {
+        // The keeper still holds one that an earlier daemon has given up, and that keeps its address (shutdown(2)).
+        let listens = getsockopt(&socket, AcceptConn).unwrap_or(false);
+        if !listens || !is_wanted(&socket) {
             // One that is shut down already, or no listener, is as good.
             shutdown(socket.as_raw_fd(), Shutdown::Both).ok();
             return None;

@@ -56,12 +56,10 @@ impl Keeper {
     /// Looks behind a zombie that has to wait: as long as a program is being executed, which may hang with its disk, nobody
     /// can say whether it is that one. Whoever is known does not wait for that.
     fn take_known_exits(&mut self) {
-        for pid in process::children()
-            .into_iter()
-            .filter(|pid| self.runs.is_known(*pid))
-            .collect::<Vec<_>>()
-        {
-            if let Some(ended) = process::peek_at(pid) {
+        for pid in process::children() {
+            if self.runs.is_known(pid)
+                && let Some(ended) = process::peek_at(pid)
+            {
                 self.attribute(&ended);
             }
         }

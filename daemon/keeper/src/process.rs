@@ -85,15 +85,9 @@ pub(crate) fn start(
         .map_err(no_nul)?;
     let given = |name: &str| std::env::var_os(name).is_some();
     let usual = ALLOCATOR.into_iter().filter(|(name, _)| !given(name));
-    let environment: Vec<CString> = std::env::vars_os()
-        .filter(|(name, _)| name != "NOTIFY_SOCKET" && name != VARIABLE && name != first::VARIABLE)
-        .chain(usual.map(|(name, value)| (name.into(), value.into())))
-        .filter_map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            CString::new(name.into_vec()).ok()
-        })
-        .collect();
+    let mut environment = environment_without(&["NOTIFY_SOCKET", VARIABLE, first::VARIABLE]);
+    environment
+        .extend(usual.filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok()));
     // SAFETY: this process has one thread, so the child may go on like any other program.
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
@@ -105,6 +99,18 @@ pub(crate) fn start(
         }
         Err(why) => Err(Failure::Untold(format!("cannot fork to execute {shown}: {why}"))),
     }
+}
+
+/// Our environment as execve(2) takes it, less these variables.
+pub(crate) fn environment_without(names: &[&str]) -> Vec<CString> {
+    std::env::vars_os()
+        .filter(|(name, _)| !names.iter().any(|it| name == it))
+        .filter_map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            CString::new(name.into_vec()).ok()
+        })
+        .collect()
 }
 
 /// Does something in a child of our own, which then exits with the answer.

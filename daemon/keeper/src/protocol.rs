@@ -202,7 +202,9 @@ impl Power {
     /// All of them, by their numbers on the wire.
     pub const ALL: [Self; 4] = [Self::Off, Self::Reboot, Self::Halt, Self::Kexec];
 
-    fn number(self) -> u8 {
+    /// Its number there.
+    #[must_use]
+    pub fn number(self) -> u8 {
         match self {
             Self::Off => 0,
             Self::Reboot => 1,
@@ -211,7 +213,11 @@ impl Power {
         }
     }
 
-    fn of(number: u8) -> Result<Self, Malformed> {
+    /// The one of that number.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn of(number: u8) -> Result<Self, Malformed> {
         Self::ALL.get(usize::from(number)).copied().ok_or(Malformed::Field("power"))
     }
 }

@@ -58,9 +58,7 @@ impl Keeper {
         before.write_all(&self.settings.configuration)?;
         let mut words = self.first.words_for(given);
         words.extend(["--instead-of".into(), BEFORE.into()]);
-        settings::ask(&self.core, words, (vec![before.into()], READING))?.ok_or_else(|| {
-            Failure::Untold("what auraed was started with asks for help or a version".to_owned())
-        })
+        settings::demand(&self.core, words, (vec![before.into()], READING))
     }
 
     fn take_up(&mut self, settings: Settings) -> Result<(), Failure> {

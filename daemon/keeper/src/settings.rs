@@ -81,6 +81,17 @@ pub(crate) fn ask(
     })
 }
 
+/// The same where there has to be a configuration.
+pub(crate) fn demand(
+    core: &Program,
+    words: Vec<OsString>,
+    with: (Vec<OwnedFd>, Duration),
+) -> Result<Settings, Failure> {
+    ask(core, words, with)?.ok_or_else(|| {
+        Failure::Untold("what auraed was started with asks for help or a version".to_owned())
+    })
+}
+
 /// All that is written there, if its end comes in time.
 fn read(mut reader: PipeReader, bound: Instant) -> io::Result<Option<Vec<u8>>> {
     let mut answer = Vec::new();

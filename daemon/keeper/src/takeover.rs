@@ -31,7 +31,7 @@ use crate::{
     Failure, first,
     keep::Keeper,
     place::Place,
-    process::{VARIABLE, clock},
+    process::{self, VARIABLE, clock},
     program::Program,
     runs::Runs,
     say,
@@ -210,14 +210,8 @@ fn go_back(left: &Left, why: &str) -> Failure {
 fn execute(program: BorrowedFd<'_>, left: &str, first: Option<&str>) -> Errno {
     let words: Vec<CString> =
         std::env::args_os().filter_map(|word| CString::new(word.into_vec()).ok()).collect();
-    let mut environment: Vec<CString> = std::env::vars_os()
-        .filter(|(name, _)| name != VARIABLE && (first.is_none() || name != first::VARIABLE))
-        .filter_map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            CString::new(name.into_vec()).ok()
-        })
-        .collect();
+    let replaced = first.map(|_| first::VARIABLE).into_iter().chain([VARIABLE]);
+    let mut environment = process::environment_without(&replaced.collect::<Vec<_>>());
     environment.extend(CString::new(format!("{VARIABLE}={left}")));
     environment
         .extend(first.and_then(|first| CString::new(format!("{}={first}", first::VARIABLE)).ok()));

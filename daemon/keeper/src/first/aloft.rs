@@ -54,7 +54,7 @@ pub(crate) fn go(power: Power, state_dir: &Path, signals: &SignalFd) {
 pub(crate) fn wanted() -> Option<(Power, PathBuf)> {
     let mut words = std::env::args_os().skip(1);
     let wanted = words.next()? == WORD;
-    let power = words.next()?.to_str().and_then(named)?;
+    let power = Power::of(words.next()?.to_str()?.parse().ok()?).ok()?;
     words.next().filter(|_| wanted).map(|folder| (power, folder.into()))
 }
 
@@ -68,7 +68,8 @@ fn holds_a_nameless_file(maps: &str) -> bool {
 
 fn execute(power: Power, state_dir: &Path, signals: &SignalFd) -> io::Result<()> {
     let copy = File::from(memfd_create(c"auraed", MFdFlags::MFD_CLOEXEC)?);
-    let words: [OsString; 4] = ["auraed".into(), WORD.into(), name(power).into(), state_dir.into()];
+    let power = power.number().to_string();
+    let words: [OsString; 4] = ["auraed".into(), WORD.into(), power.into(), state_dir.into()];
     let words = words.map(|word| CString::new(word.into_vec()).unwrap_or_default());
     let execute = || become_the_copy(&copy, &words);
     let tried = process::branch(|| {
@@ -85,29 +86,8 @@ fn execute(power: Power, state_dir: &Path, signals: &SignalFd) -> io::Result<()>
 
 fn become_the_copy(copy: &File, words: &[CString]) -> io::Result<()> {
     // It is no keeper's successor.
-    let ours = |name: &OsString| name == process::VARIABLE || name == super::VARIABLE;
-    let environment: Vec<CString> = std::env::vars_os()
-        .filter(|(name, _)| !ours(name))
-        .filter_map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            CString::new(name.into_vec()).ok()
-        })
-        .collect();
+    let environment = process::environment_without(&[process::VARIABLE, super::VARIABLE]);
     match execveat(copy.as_fd(), c"", words, &environment, AtFlags::AT_EMPTY_PATH)? {}
-}
-
-fn name(power: Power) -> &'static str {
-    match power {
-        Power::Off => "off",
-        Power::Reboot => "reboot",
-        Power::Halt => "halt",
-        Power::Kexec => "kexec",
-    }
-}
-
-fn named(word: &str) -> Option<Power> {
-    [Power::Off, Power::Reboot, Power::Halt, Power::Kexec].into_iter().find(|it| name(*it) == word)
 }
 
 #[cfg(test)]
@@ -122,13 +102,5 @@ mod tests {
             "55d0-55d1 r-xp 00001000 103:02 9 /usr/sbin/auraed\n7f-80 rw-p 0 0:0 0 [heap]\n";
         assert!(!holds_a_nameless_file(named));
         assert!(!holds_a_nameless_file("7f-80 rw-s 0 0:1 3 /memfd:auraed (deleted)\n"));
-    }
-
-    #[test]
-    fn every_end_has_its_word() {
-        for power in [Power::Off, Power::Reboot, Power::Halt, Power::Kexec] {
-            assert_eq!(named(name(power)), Some(power));
-        }
-        assert_eq!(named("single"), None);
     }
 }

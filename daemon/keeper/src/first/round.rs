@@ -108,13 +108,7 @@ impl First {
     }
 
     fn ask_with(&self, core: &Program, given: &[OsString]) -> Result<Settings, Failure> {
-        settings::ask(core, self.words_for(given), (Vec::new(), settings::READING))?.ok_or_else(
-            || {
-                Failure::Untold(
-                    "what auraed was started with asks for help or a version".to_owned(),
-                )
-            },
-        )
+        settings::demand(core, self.words_for(given), (Vec::new(), settings::READING))
     }
 
     /// What the core is told, with these words of our own command line.

@@ -19,11 +19,11 @@ use crate::{
     sum::Sum,
 };
 
-/// How often it is looked how large the segments are that are being written, where there are many of them.
-const ACTIVES: Duration = Duration::from_secs(1);
 /// What is done here gives way to whoever writes. It still gets a tenth of what one of them has (sched(7)): what is to be on the
 /// disk by some time would come too late with a hundredth, where one processor is busy.
 const NICE: i32 = 10;
+/// How often it is looked how large the segments are that are being written, where there are many of them.
+const ACTIVES: Duration = Duration::from_secs(1);
 /// How many are looked at each time.
 const FEW_LOGS: usize = 32;
 

@@ -38,7 +38,6 @@ use api::drunc::{
     fourth::process_manager_server::ProcessManagerServer as FourthServer,
     third::process_manager_server::ProcessManagerServer as ThirdServer,
 };
-use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -130,10 +129,6 @@ async fn listen(core: &Core, door: &Drunc, closed: watch::Receiver<bool>) {
 /// The listener of the daemon before, at which some may wait, or a new one, which the next daemon gets.
 async fn listener(at: SocketAddr, sockets: &HeldSockets) -> io::Result<TcpListener> {
     let is_there = |socket: &OwnedFd| {
-        // One that was given up keeps its address (shutdown(2)).
-        if !getsockopt(socket, AcceptConn).unwrap_or(false) {
-            return false;
-        }
         let listener = socket.try_clone().map(net::TcpListener::from);
         listener.and_then(|listener| listener.local_addr()).is_ok_and(|has| has == at)
     };

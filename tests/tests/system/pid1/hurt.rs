@@ -44,6 +44,13 @@ fn a_broken_configuration_is_a_problem_and_no_more() {
     assert!(told.contains("auraed.toml is wrong") && told.contains("line 2"), "{told}");
     assert!(machine.said().contains("going on as if there were none"), "{}", machine.said());
     assert_eq!(machine.does(&["exec", "--", "/bin/echo", "on"]), "on\n");
+    // Mended, it is taken without a boot, though it says no more than none does.
+    machine.does(&["start", "--name", "stays", "--", "/b/probe", "pause"]);
+    fs::write(machine.inside("/etc/aurae/auraed.toml"), "[daemon]\nstop_timeout = '90s'\n")
+        .unwrap();
+    machine.signal(Signal::SIGHUP);
+    eventually("nothing is wrong any more", || machine.aer(&["status"]).status.success());
+    assert!(machine.does(&["list", "--running"]).contains("stays"));
 }
 
 fn a_state_folder_that_cannot_be_had_is_kept_in_memory() {
