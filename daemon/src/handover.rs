@@ -21,6 +21,9 @@ use crate::{
     notify,
 };
 
+/// So many descriptors are made room for at once: those of 1,500 runs, in 64 KiB of the kernel's.
+const DESCRIPTORS: i32 = 8192;
+
 /// All that the keeper has for us.
 pub(crate) struct Handover {
     /// For everything but spawning.
@@ -96,6 +99,14 @@ pub(crate) fn channels() -> Result<(Channel, Vec<Channel>), HandoverError> {
     let spawners =
         SPAWNER_CHANNELS.into_iter().map(Channel::inherited).collect::<io::Result<_>>()?;
     Ok((control, spawners))
+}
+
+/// Has the kernel make its table of our descriptors large at once, while one thread has it: to make one larger that threads
+/// share it waits until no processor can be looking at the old one (`expand_fdtable` in fs/file.c), some ten milliseconds
+/// each time that the number doubles. To be called before there is a second thread.
+pub(crate) fn make_room_for_descriptors((control, _): &(Channel, Vec<Channel>)) {
+    // Taken and given back. Where it may not be had, fewer may be open than there would be room for.
+    drop(rustix::io::fcntl_dupfd_cloexec(control, DESCRIPTORS - 1));
 }
 
 /// Says hello, and takes everything but the runs. Until [`ToKeeper::Adopted`] is sent the keeper reaps nothing.

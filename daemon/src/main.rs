@@ -19,6 +19,7 @@ mod ending;
 mod environment;
 mod faults;
 mod handover;
+mod heap;
 mod held_sockets;
 mod keeper_instance;
 mod keeper_life;

@@ -111,9 +111,8 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     setsid().ok();
     // On older kernels a program that was executed by its descriptor is called by its number.
     nix::sys::prctl::set_name(c"auraed-core").ok();
-    // Memory that nobody has touched is nobody's. Programs get them as ever.
-    spawn::forgo_huge_pages();
     let channels = handover::channels()?;
+    handover::make_room_for_descriptors(&channels);
     // Before there are threads: all of them are to leave SIGTERM to the supervisor.
     let signals = take_signals_over().map_err(when("taking signals"))?;
     let handover = handover::greet(channels)?;
@@ -403,12 +402,13 @@ fn choose_method(
     wanted: Option<SpawnMethod>,
     cgroups: Option<&Cgroups>,
 ) -> Result<Method, BeginError> {
-    let probe = probe(cgroups.map(Cgroups::units)).map_err(when("trying to make processes"))?;
     let wanted = wanted.map(|wanted| match wanted {
         SpawnMethod::Clone3IntoCgroup => Method::Clone3IntoCgroup,
         SpawnMethod::Clone3 => Method::Clone3,
         SpawnMethod::Clone => Method::Clone,
     });
+    let units = cgroups.map(Cgroups::units);
+    let probe = probe(wanted, units).map_err(when("trying to make processes"))?;
     let works = |method| probe.trials.iter().any(|t| t.method == method && t.outcome.is_ok());
     match wanted {
         Some(method) if works(method) => Ok(method),
@@ -423,13 +423,13 @@ fn choose_method(
     }
 }
 
-/// Tries all ways, in a fresh cgroup where there are cgroups.
-fn probe(units: Option<&Path>) -> io::Result<Probe> {
-    let Some(units) = units else { return Ok(spawn::probe(None)) };
+/// Tries the ways, in a fresh cgroup where there are cgroups, until there is one to go.
+fn probe(wanted: Option<Method>, units: Option<&Path>) -> io::Result<Probe> {
+    let Some(units) = units else { return Ok(spawn::probe_for(wanted, None)) };
     let path = units.join(format!("probe-{}", std::process::id()));
     std::fs::create_dir(&path)?;
     let folder = open(&path, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let probe = folder.map(|folder| spawn::probe(Some(folder.as_fd())));
+    let probe = folder.map(|folder| spawn::probe_for(wanted, Some(folder.as_fd())));
     drop(std::fs::remove_dir(&path));
     Ok(probe?)
 }

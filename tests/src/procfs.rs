@@ -108,6 +108,27 @@ pub fn pss_kib(pid: i32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
+/// The bytes of its heap, and of those that are never in huge pages (`nh` of proc_pid_smaps(5)).
+#[must_use]
+pub fn heap(pid: i32) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
+    let (mut of_heap, mut size, mut all, mut without) = (false, 0, 0, 0);
+    for line in text.lines() {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["Size:", kib, "kB"] => size = kib.parse::<u64>().ok()? * 1024,
+            ["VmFlags:", ref flags @ ..] if of_heap => {
+                all += size;
+                without += if flags.contains(&"nh") { size } else { 0 };
+            }
+            [range, _, _, _, "0", ref name @ ..] if range.contains('-') => {
+                of_heap = name == ["[heap]"];
+            }
+            _ => {}
+        }
+    }
+    Some((all, without))
+}
+
 /// For how long its first thread has been on a processor.
 #[must_use]
 pub fn first_threads_time(pid: i32) -> Duration {

@@ -32,7 +32,8 @@ pub(crate) enum Stage {
 
 /// What waits to be sent on the control channel.
 pub(crate) enum Outgoing {
-    Message(ToDaemon),
+    /// Boxed: a thousand runs wait to be told, and each would take the room of the longest message.
+    Message(Box<ToDaemon>),
     /// Encoded when it is sent, since it needs the table's descriptors.
     Inherit(Run),
 }
@@ -40,7 +41,7 @@ pub(crate) enum Outgoing {
 impl Outgoing {
     /// Whether it tells that orphans have been reaped.
     pub(crate) fn is_of_orphans(&self) -> bool {
-        matches!(self, Self::Message(ToDaemon::OrphanReaped))
+        matches!(self, Self::Message(message) if matches!(**message, ToDaemon::OrphanReaped))
     }
 }
 
@@ -137,7 +138,7 @@ impl Daemon {
 
     /// Says something on the control channel, when there is room.
     pub(crate) fn tell(&mut self, message: ToDaemon) {
-        self.outbox.push_back(Outgoing::Message(message));
+        self.outbox.push_back(Outgoing::Message(Box::new(message)));
     }
 }
 

@@ -107,7 +107,7 @@ impl Keeper {
                     if let Err(why) = self.hold(run, names, packet) {
                         // Without descriptors; its process is ours to reap all the same.
                         self.runs.hold(run, Vec::new());
-                        let refused = ToDaemon::Refused { run, why };
+                        let refused = Box::new(ToDaemon::Refused { run, why });
                         daemon.outbox.push_back(Outgoing::Message(refused));
                     }
                 }

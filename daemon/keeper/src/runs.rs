@@ -2,8 +2,9 @@
 //! What a descriptor is for, and what a run is, it does not know.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    rc::Rc,
     time::Instant,
 };
 
@@ -21,31 +22,40 @@ pub(crate) type Held = Vec<(String, OwnedFd)>;
 pub(crate) struct Entry {
     /// Its main process; 0 as long as nobody said.
     pub(crate) pid: i32,
-    /// How that ended, kept until the daemon releases the run.
-    pub(crate) exit: Option<Exit>,
+    /// How that ended, kept until the daemon releases the run. Boxed: most have not.
+    exit: Option<Box<Exit>>,
     /// What is held for it, by name.
-    pub(crate) descriptors: Held,
+    pub(crate) descriptors: Box<[(Rc<str>, OwnedFd)]>,
 }
 
 impl Entry {
+    /// How its main process ended.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        self.exit.as_deref().copied()
+    }
+
     /// Whether its main process was made under a keeper that was killed, and so is no child of ours: its number may be
     /// another's at any time.
     fn is_foreign(&self) -> bool {
-        self.descriptors.iter().any(|(name, _)| name == MAIN)
+        self.descriptors.iter().any(|(name, _)| **name == *MAIN)
     }
 }
 
-/// The table.
+/// So many names that nobody may have any more are kept at most.
+const NAMES: usize = 16;
+
+/// The table: memory of PID 1, which the machine cannot do without. Hence trees, which have hardly more room than they need,
+/// and one copy of each name.
 #[derive(Default)]
 pub(crate) struct Runs {
-    /// Boxed: a table has room for twice as many as it holds.
-    entries: HashMap<Run, Box<Entry>>,
-    by_pid: HashMap<i32, Run>,
+    entries: BTreeMap<Run, Entry>,
+    by_pid: BTreeMap<i32, Run>,
+    names: Vec<Rc<str>>,
     /// Children that failed on their way to the program: to be reaped without a word.
     failed: HashSet<i32>,
     held: usize,
     /// Descriptors of released runs, to be closed when nobody waits for what we are about.
-    released: Vec<(String, OwnedFd)>,
+    released: Vec<OwnedFd>,
 }
 
 impl Runs {
@@ -60,8 +70,23 @@ impl Runs {
             return false;
         }
         self.held += descriptors.len();
-        self.entries.insert(run, Box::new(Entry { pid: 0, exit: None, descriptors }));
+        let descriptors = descriptors.into_iter().map(|(name, held)| (self.name(name), held));
+        let descriptors = descriptors.collect();
+        self.entries.insert(run, Entry { pid: 0, exit: None, descriptors });
         true
+    }
+
+    /// The one copy of a name.
+    fn name(&mut self, name: String) -> Rc<str> {
+        if let Some(known) = self.names.iter().find(|known| ***known == *name) {
+            return Rc::clone(known);
+        }
+        if self.names.len() >= NAMES {
+            self.names.retain(|name| Rc::strong_count(name) > 1);
+        }
+        let name: Rc<str> = name.into();
+        self.names.push(Rc::clone(&name));
+        name
     }
 
     /// The run's main process is this.
@@ -90,7 +115,7 @@ impl Runs {
     /// Notes how a process ended; the run whose main process it was.
     pub(crate) fn ended(&mut self, pid: i32, exit: Exit) -> Option<Run> {
         let run = *self.by_pid.get(&pid)?;
-        self.entries.get_mut(&run)?.exit = Some(exit);
+        self.entries.get_mut(&run)?.exit = Some(Box::new(exit));
         Some(run)
     }
 
@@ -113,14 +138,14 @@ impl Runs {
 
     /// Closes what was held for runs that have been dropped.
     pub(crate) fn close_released(&mut self) {
-        self.released.clear();
+        self.released = Vec::new();
     }
 
     /// Drops a run; what was held for it is closed by [`Runs::close_released`].
     pub(crate) fn release(&mut self, run: &Run) {
-        if let Some(mut entry) = self.entries.remove(run) {
+        if let Some(entry) = self.entries.remove(run) {
             self.held = self.held.saturating_sub(entry.descriptors.len());
-            self.released.append(&mut entry.descriptors);
+            self.released.extend(entry.descriptors.into_iter().map(|(_, held)| held));
             if self.by_pid.get(&entry.pid) == Some(run) {
                 self.by_pid.remove(&entry.pid);
             }
@@ -130,7 +155,7 @@ impl Runs {
     /// A run's main process and its end, as the keeper before knew them.
     pub(crate) fn restore(&mut self, run: Run, pid: i32, exit: Option<Exit>) {
         if let Some(entry) = self.entries.get_mut(&run) {
-            (entry.pid, entry.exit) = (pid, exit);
+            (entry.pid, entry.exit) = (pid, exit.map(Box::new));
             // One that has ended is reaped, and its number may be another's.
             if exit.is_none() && !entry.is_foreign() {
                 self.by_pid.insert(pid, run);
@@ -143,7 +168,7 @@ impl Runs {
         if self.hold(run, held)
             && let Some(entry) = self.entries.get_mut(&run)
         {
-            (entry.pid, entry.exit) = (pid, exit);
+            (entry.pid, entry.exit) = (pid, exit.map(Box::new));
         }
     }
 
@@ -157,11 +182,11 @@ impl Runs {
         let entries = self.entries.iter().map(|(run, entry)| HeldRun {
             run: *run,
             pid: entry.pid,
-            exit: entry.exit,
+            exit: entry.exit(),
             descriptors: entry
                 .descriptors
                 .iter()
-                .map(|(name, held)| (name.clone(), held.as_raw_fd()))
+                .map(|(name, held)| (name.to_string(), held.as_raw_fd()))
                 .collect(),
         });
         entries.collect()
@@ -200,6 +225,6 @@ impl Runs {
 
     /// One run.
     pub(crate) fn get(&self, run: &Run) -> Option<&Entry> {
-        self.entries.get(run).map(|entry| &**entry)
+        self.entries.get(run)
     }
 }

@@ -57,10 +57,10 @@ impl Keeper {
                     None => Ok(()),
                     Some(entry) => {
                         let names: Vec<_> =
-                            entry.descriptors.iter().map(|(name, _)| name.clone()).collect();
+                            entry.descriptors.iter().map(|(name, _)| name.to_string()).collect();
                         let descriptors: Vec<BorrowedFd<'_>> =
                             entry.descriptors.iter().map(|(_, held)| held.as_fd()).collect();
-                        let (run, pid, exit) = (*run, entry.pid, entry.exit);
+                        let (run, pid, exit) = (*run, entry.pid, entry.exit());
                         let message = ToDaemon::Inherited { run, pid, exit, names };
                         daemon.control.send(&message.encode(), &descriptors, Patience::Now)
                     }
@@ -69,8 +69,10 @@ impl Keeper {
             match sent {
                 Ok(()) => match daemon.outbox.pop_front() {
                     // The beginning is answered by Adopted and Serving.
-                    None | Some(Outgoing::Inherit(_) | Outgoing::Message(ToDaemon::Ready)) => {}
-                    Some(Outgoing::Message(_)) => daemon.owed.say(now),
+                    Some(Outgoing::Message(message)) if !matches!(*message, ToDaemon::Ready) => {
+                        daemon.owed.say(now);
+                    }
+                    None | Some(Outgoing::Inherit(_) | Outgoing::Message(_)) => {}
                 },
                 // Full: poll tells when there is room. Gone: its exit tells.
                 Err(_) => return,

@@ -11,7 +11,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -40,42 +40,67 @@ const NEW: &str = "boot-new";
 /// Looks through the store, unless that was done in this boot: the logs of which the end was cut. What was written more than
 /// `interval` before the last write to any of them is on the disk, and is left alone.
 pub(crate) fn cut_ends(root: &Path, interval: Duration) -> Vec<LogName> {
+    // Without a mark it would be done again while programs write.
+    let Ok(mark) = Mark::find(root) else { return Vec::new() };
+    // Asked first: a daemon that is not the first of its boot has runs that wait for it, and a thousand logs take their time.
+    if mark == Mark::Done {
+        return Vec::new();
+    }
     let ends = ends(root);
     let last = ends.iter().map(|end| end.written).max().unwrap_or(SystemTime::UNIX_EPOCH);
-    // Without a mark it would be done again while programs write.
-    let Ok(Some((mark, last))) = begin(root, last) else { return Vec::new() };
+    let Ok((mark, last)) = mark.begin(root, last) else { return Vec::new() };
     let cut = cut_all(ends, last, interval);
     // It needs no room, and where even that fails it is looked at again.
     mark.set_len(0).ok();
     cut
 }
 
-/// Marks the store as being looked through in this boot, with when something was last written; none where it was, to the end.
-/// A daemon that died over it has had no time to let anybody write.
-fn begin(root: &Path, last: SystemTime) -> io::Result<Option<(File, SystemTime)>> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    let mark = format!("{MARK}{}", boot.trim());
-    let path = root.join(&mark);
-    match open::write(&path, OFlag::empty()) {
-        Ok(mut file) => {
-            let mut text = String::new();
-            file.read_to_string(&mut text)?;
-            let last = text.trim().parse().ok().map(Duration::from_nanos);
-            return Ok(last.map(|last| (file, SystemTime::UNIX_EPOCH + last)));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+/// What the store says of this boot.
+#[derive(PartialEq, Eq)]
+enum Mark {
+    /// Under this name nothing is said yet.
+    Missing(String),
+    /// A daemon died over it, and has had no time to let anybody write; when something was last written, as it was found.
+    Begun(PathBuf, SystemTime),
+    /// It was looked through to the end.
+    Done,
+}
+
+impl Mark {
+    fn find(root: &Path) -> io::Result<Self> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let name = format!("{MARK}{}", boot.trim());
+        let path = root.join(&name);
+        let mut file = match open::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self::Missing(name));
+            }
+            opened => opened?,
+        };
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let last = text.trim().parse().ok().map(Duration::from_nanos);
+        Ok(last.map_or(Self::Done, |last| Self::Begun(path, SystemTime::UNIX_EPOCH + last)))
     }
-    let mut file = open::write(&root.join(NEW), OFlag::O_CREAT | OFlag::O_TRUNC)?;
-    file.write_all(nanoseconds(last).to_string().as_bytes())?;
-    fs::rename(root.join(NEW), &path)?;
-    for name in folder::names(root).unwrap_or_default() {
-        if name.starts_with(MARK) && name != mark {
-            // One more is of no use and does no harm.
-            fs::remove_file(root.join(name)).ok();
+
+    /// Marks the store as being looked through in this boot, with when something was `last` written.
+    fn begin(self, root: &Path, last: SystemTime) -> io::Result<(File, SystemTime)> {
+        let name = match self {
+            Self::Missing(name) => name,
+            Self::Begun(path, last) => return Ok((open::write(&path, OFlag::empty())?, last)),
+            Self::Done => return Err(io::ErrorKind::AlreadyExists.into()),
+        };
+        let mut file = open::write(&root.join(NEW), OFlag::O_CREAT | OFlag::O_TRUNC)?;
+        file.write_all(nanoseconds(last).to_string().as_bytes())?;
+        fs::rename(root.join(NEW), root.join(&name))?;
+        for other in folder::names(root).unwrap_or_default() {
+            if other.starts_with(MARK) && other != name {
+                // One more is of no use and does no harm.
+                fs::remove_file(root.join(other)).ok();
+            }
         }
+        Ok((file, last))
     }
-    Ok(Some((file, last)))
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {

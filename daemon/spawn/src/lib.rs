@@ -13,7 +13,6 @@
 //!
 //! - The child shares our descriptors, too, until it has a table of its own: it must touch none of
 //!   them before, and ends if it cannot have one.
-//! - What [`forgo_huge_pages`] forgoes for us is no program's.
 //!
 //! Users and groups are not changed here.
 
@@ -21,7 +20,6 @@ mod child;
 mod clone;
 mod explain;
 mod failure;
-mod huge_pages;
 mod interpreter;
 mod job;
 mod lookup;
@@ -36,10 +34,9 @@ mod stack;
 
 pub use explain::explain_exec;
 pub use failure::{Failure, Stage};
-pub use huge_pages::forgo_huge_pages;
 pub use lookup::{NotFound, SEARCH_PATH, resolve};
 pub use method::{Method, Parentage, UnknownMethod};
 pub use pidfd::{Delivery, PidFd};
 pub use plan::{Identity, InvalidPlan, OpenFilesLimit, Plan, PlanInput};
-pub use probe::{Probe, Trial, Unusable, probe};
+pub use probe::{Probe, Trial, Unusable, probe, probe_for};
 pub use spawner::{Spawned, Spawner};

@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 
-/// What became of every method.
+/// What became of every method that was tried.
 #[derive(Debug)]
 pub struct Probe {
-    /// In the order of [`Method::ALL`].
+    /// In the order in which they were.
     pub trials: Vec<Trial>,
 }
 
@@ -82,11 +82,31 @@ impl fmt::Display for Probe {
 ///
 /// A fresh cgroup tells most: the kernel's fault sits in those that were killed once.
 pub fn probe(cgroup: Option<BorrowedFd<'_>>) -> Probe {
-    let trials = Method::ALL
-        .into_iter()
-        .map(|method| Trial { method, outcome: try_method(method, cgroup) })
-        .collect();
+    let trials = Method::ALL.into_iter().map(|method| Trial::of(method, cgroup)).collect();
     Probe { trials }
+}
+
+/// The same, until one works: the best, or the one that is wanted. A child that is not born in its cgroup has to be moved
+/// there, which takes up to 30 ms, and a daemon whose predecessor died has runs that wait for it.
+pub fn probe_for(wanted: Option<Method>, cgroup: Option<BorrowedFd<'_>>) -> Probe {
+    let others = Method::ALL.into_iter().filter(|method| Some(*method) != wanted);
+    let mut trials = Vec::new();
+    for method in wanted.into_iter().chain(others) {
+        let trial = Trial::of(method, cgroup);
+        let works = trial.outcome.is_ok();
+        trials.push(trial);
+        // Where the wanted one does not, it is of use to know which do.
+        if works && wanted.is_none_or(|wanted| wanted == method) {
+            break;
+        }
+    }
+    Probe { trials }
+}
+
+impl Trial {
+    fn of(method: Method, cgroup: Option<BorrowedFd<'_>>) -> Self {
+        Self { method, outcome: try_method(method, cgroup) }
+    }
 }
 
 fn try_method(method: Method, cgroup: Option<BorrowedFd<'_>>) -> Result<(), Unusable> {

@@ -2,7 +2,6 @@
 
 use crate::clone::clone;
 use crate::failure::{Failure, Stage};
-use crate::huge_pages::Allowed;
 use crate::job::{Execution, Job};
 use crate::method::{Method, Parentage};
 use crate::pidfd::PidFd;
@@ -104,7 +103,6 @@ impl Spawner {
             argv: argv.as_ptr(),
             environment: environment.as_ptr(),
         };
-        let _huge_pages = Allowed::begin();
         run(self.method, &mut self.stack, &Job::new(&joins, Some(execution)), cgroup, parentage)
     }
 

@@ -315,8 +315,15 @@ fn leave_root(mount: &Path) {
 fn move_in(leaf: &Path, keeper: i32) -> io::Result<()> {
     fs::create_dir_all(leaf)?;
     let procs = leaf.join("cgroup.procs");
-    fs::write(&procs, keeper.to_string())?;
-    fs::write(&procs, std::process::id().to_string())
+    // A daemon that is not the first finds both there, and to move nobody takes as long as to move somebody: the kernel waits
+    // until no processor is about to make a process (`cgroup_attach_lock` in kernel/cgroup/cgroup.c), up to 30 ms.
+    let there = fs::read_to_string(&procs).unwrap_or_default();
+    for pid in [keeper.to_string(), std::process::id().to_string()] {
+        if !there.lines().any(|line| line == pid) {
+            fs::write(&procs, pid)?;
+        }
+    }
+    Ok(())
 }
 
 /// The cgroups in a cgroup.

@@ -44,6 +44,7 @@ use crate::{
     changes::Changes,
     clock,
     handover::process_exit,
+    heap::Heap,
     ledger::Ledger,
     listeners::Listeners,
     news::{Herald, News},
@@ -229,7 +230,9 @@ impl Supervisor {
 
     /// Supervises until another daemon is to take over; whose calls are still open then.
     pub(crate) fn run(mut self) -> Callers {
+        let mut heap = Heap::ours();
         loop {
+            heap.look_after();
             let mut events = [EpollEvent::empty(); 64];
             let ready = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,

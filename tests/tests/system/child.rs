@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::Value;
-use tests::{Daemon, Options};
+use tests::{Daemon, Options, procfs, wait::eventually};
 
 use crate::{Core, core_cases};
 
@@ -15,6 +15,7 @@ pub(crate) fn core() -> Vec<Core> {
         signals_as_new,
         a_session_of_its_own,
         limits_as_they_were,
+        huge_pages_as_ever,
     ]
 }
 
@@ -90,5 +91,25 @@ fn limits_as_they_were(options: Options) {
         assert_eq!(report["limits"]["nofile"], serde_json::json!([soft, hard]), "{report}");
         let own = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
         assert_eq!(report["oom_score_adj"], own.trim(), "{report}");
+    });
+}
+
+/// Where the kernel rounds memory up to huge pages, the daemon's is not, and a program has as many as if nobody had started it.
+fn huge_pages_as_ever(options: Options) {
+    Daemon::with(options, |daemon| {
+        let words = ["/bin/grep", "THP_enabled", "/proc/self/status"];
+        let ours = fs::read_to_string("/proc/self/status").unwrap();
+        let line = ours.lines().find(|line| line.starts_with("THP_enabled")).unwrap_or_default();
+        assert_eq!(daemon.answer(tests::argv(&words)).stdout.trim_end(), line);
+        if !fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+            // This kernel has none to round up to.
+            return;
+        }
+        let mut found = (0, 0);
+        // A huge page is 2 MiB at least: what has grown since it was last looked at is less.
+        eventually("the heap is marked", || {
+            found = procfs::heap(daemon.status().daemon_pid).expect("the daemon lives");
+            found.1 > 0 && found.0 - found.1 < 2 << 20
+        });
     });
 }

@@ -16,7 +16,6 @@ mod concurrency;
 mod descriptors;
 mod failures;
 mod faulty_kernel;
-mod huge_pages;
 mod inheritance;
 mod program;
 mod sandbox;
@@ -52,8 +51,6 @@ const CASES: &[(&str, fn())] = cases![
     faulty_kernel::a_killed_cgroup_is_told,
     faulty_kernel::a_killed_parent_is_told,
     faulty_kernel::our_own_killed_cgroup_is_told,
-    huge_pages::programs_have_what_we_forgo,
-    huge_pages::what_was_forbidden_stays_forbidden,
     inheritance::arguments_and_environment_are_exact,
     inheritance::settings_reach_the_child_and_not_us,
     inheritance::a_child_leaves_its_mark,

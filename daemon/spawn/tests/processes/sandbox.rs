@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a seccomp filter is installed")]
 
 use crate::program::{input, methods, output};
-use spawn::{Method, Probe, Spawner, Unusable, probe};
+use spawn::{Method, Probe, Spawner, Unusable, probe, probe_for};
 use std::ffi::c_long;
 
 const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
@@ -38,6 +38,13 @@ fn only_clone_works() -> Probe {
     println!("{probe}");
     assert_eq!(probe.best(), Some(Method::Clone));
     assert_eq!(methods(), [Method::Clone]);
+    // What is enough is enough, and whoever wants what does not work is told what does.
+    let tried = |probe: Probe| probe.trials.iter().map(|trial| trial.method).collect::<Vec<_>>();
+    assert_eq!(tried(probe_for(Some(Method::Clone), None)), [Method::Clone]);
+    let (refused, found) = (Method::Clone3, probe_for(Some(Method::Clone3), None));
+    assert!(outcome(&found, refused).is_err(), "{found}");
+    assert_eq!(found.best(), Some(Method::Clone));
+    assert_eq!(tried(found).first(), Some(&refused));
     assert_eq!(output(Method::Clone, input("/bin/echo", &["echo", "yes"])), "yes\n");
     probe
 }
