@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use crate::{
     binaries,
     cgroup::Cage,
-    process::{Output, Process},
+    process::{Output, Process, Seen},
     procfs,
-    wait::{PATIENCE, eventually},
+    wait::{Deadline, PATIENCE, eventually},
 };
 
 /// How a namespace ends by reboot(2), as `cradle` tells it.
@@ -258,6 +258,8 @@ impl Machine {
     /// Where it does not.
     #[track_caller]
     pub fn ends(&self) -> i32 {
+        // With all that it said: its end may be known before that.
+        let _ = self.process.wait_for(Deadline::after(PATIENCE), Seen::is_over);
         let status = self.process.end_within(PATIENCE);
         let status = status.unwrap_or_else(|| panic!("PID 1 does not end:\n{}", self.said()));
         status.code().expect("cradle exits")

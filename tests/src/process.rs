@@ -62,6 +62,14 @@ pub struct Seen {
     open: u8,
 }
 
+impl Seen {
+    /// Whether it has ended, and all that it printed is there.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.status.is_some() && self.open == 0
+    }
+}
+
 type Shared = Arc<(Mutex<Seen>, Condvar)>;
 
 /// A running child. Killed and reaped when dropped.
@@ -139,9 +147,7 @@ impl Process {
     #[track_caller]
     pub fn wait_for_output(&self, text: &str) {
         let has = |seen: &Seen| String::from_utf8_lossy(&seen.stdout).contains(text);
-        let _ = self.wait_for(Deadline::after(PATIENCE), |seen| {
-            has(seen) || (seen.status.is_some() && seen.open == 0)
-        });
+        let _ = self.wait_for(Deadline::after(PATIENCE), |seen| has(seen) || seen.is_over());
         assert!(has(&lock(&self.shared)), "{} never printed {text:?}:\n{}", self.what, self.log());
     }
 
@@ -181,8 +187,7 @@ impl Process {
     #[track_caller]
     #[must_use]
     pub fn finish_within(self, span: Duration) -> Output {
-        let over = |seen: &Seen| seen.status.is_some() && seen.open == 0;
-        if !self.wait_for(Deadline::after(span), over) {
+        if !self.wait_for(Deadline::after(span), Seen::is_over) {
             panic!("{} did not end within {span:?}:\n{}", self.what, self.log());
         }
         let mut seen = lock(&self.shared);
