@@ -13,6 +13,7 @@ use keeper::{
         API, CONTROL, Exit, How, Malformed, SPAWNER_CHANNELS, ToDaemon, ToKeeper, Upgrades, VERSION,
     },
 };
+use rustix::process::{Resource, getrlimit};
 use units::{Cause, ProcessExit, ProcessUsage, RunId};
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     notify,
 };
 
-/// So many descriptors are made room for at once: those of 1,500 runs, in 64 KiB of the kernel's.
+/// So many descriptors are made room for at once, as far as they may be open: those of 1,300 runs, in 64 KiB of the kernel's.
 const DESCRIPTORS: i32 = 8192;
 
 /// All that the keeper has for us.
@@ -105,8 +106,11 @@ pub(crate) fn channels() -> Result<(Channel, Vec<Channel>), HandoverError> {
 /// share it waits until no processor can be looking at the old one (`expand_fdtable` in fs/file.c), some ten milliseconds
 /// each time that the number doubles. To be called before there is a second thread.
 pub(crate) fn make_room_for_descriptors((control, _): &(Channel, Vec<Channel>)) {
-    // Taken and given back. Where it may not be had, fewer may be open than there would be room for.
-    drop(rustix::io::fcntl_dupfd_cloexec(control, DESCRIPTORS - 1));
+    let most =
+        getrlimit(Resource::Nofile).current.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
+    let last = most.unwrap_or(i32::MAX).min(DESCRIPTORS).saturating_sub(1);
+    // Taken and given back.
+    drop(rustix::io::fcntl_dupfd_cloexec(control, last));
 }
 
 /// Says hello, and takes everything but the runs. Until [`ToKeeper::Adopted`] is sent the keeper reaps nothing.

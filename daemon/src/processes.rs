@@ -222,11 +222,6 @@ pub(crate) fn began(pid: i32) -> Option<u64> {
     stat(pid, 22).ok()?.parse().ok()
 }
 
-/// Where our own heap begins (proc_pid_stat(5), field 47).
-pub(crate) fn heap() -> Option<usize> {
-    stat(std::process::id().try_into().ok()?, 47).ok()?.parse().ok()
-}
-
 /// The process of a run that says of itself in the run's file that it was made, and of which nobody else has said which
 /// it is: a child of the keeper that leads a session, as none but main processes are born, and that `is_of_run`. Nothing
 /// where that is not certain. Where its keeper was killed there is none, and it may be anybody's child.

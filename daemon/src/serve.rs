@@ -36,6 +36,7 @@ use crate::{
     keeper_instance::KeeperInstance,
     keeper_life::KeeperLife,
     ledger::{self, Opened},
+    memory,
     news::{self, Herald},
     notify::{self, NotifySocket},
     opening,
@@ -109,6 +110,7 @@ pub(crate) fn when<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> 
 pub(crate) fn serve() -> Result<(), BeginError> {
     // A session of our own: keys pressed at the keeper's terminal are for the keeper.
     setsid().ok();
+    memory::forgo_huge_pages();
     // On older kernels a program that was executed by its descriptor is called by its number.
     nix::sys::prctl::set_name(c"auraed-core").ok();
     let channels = handover::channels()?;

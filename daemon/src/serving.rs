@@ -13,6 +13,7 @@ use crate::{
     doors::{self, grpc::Connections},
     ending,
     keeper_life::KeeperLife,
+    memory,
     news::News,
     scheduling::boot::{self, Boot},
     serve::{BeginError, when},
@@ -55,6 +56,12 @@ fn announce(door: &doors::Core) {
     tokio::spawn(crate::daemon_log::tell_damage(door.logs.damages()));
 }
 
+/// One thread: a call is answered where it is read, without a hand-over. What waits for a disk is read by blocking threads.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_io().enable_time().on_thread_park(memory::look_after).build()
+}
+
 /// Serves until everything has ended, or a thread has without which nothing can be served: that is an error.
 pub(crate) fn serve(
     served: Served,
@@ -62,13 +69,7 @@ pub(crate) fn serve(
     all_ended: &Arc<tokio::sync::Notify>,
     supervisor: JoinHandle<Callers>,
 ) -> Result<Ended, BeginError> {
-    // One thread: a call is answered where it is read, without a hand-over. What waits for a disk is read
-    // by blocking threads.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(when("starting tokio"))?;
+    let runtime = runtime().map_err(when("starting tokio"))?;
     let supervisor_ended = Arc::new(tokio::sync::Notify::new());
     let tell = Arc::clone(&supervisor_ended);
     // Whoever still waits for an answer is let go with the runtime: see below.

@@ -258,10 +258,11 @@ impl Machine {
     /// Where it does not.
     #[track_caller]
     pub fn ends(&self) -> i32 {
-        // With all that it said: its end may be known before that.
-        let _ = self.process.wait_for(Deadline::after(PATIENCE), Seen::is_over);
         let status = self.process.end_within(PATIENCE);
         let status = status.unwrap_or_else(|| panic!("PID 1 does not end:\n{}", self.said()));
+        // Its end may be known before all that it said.
+        let read = self.process.wait_for(Deadline::after(PATIENCE), Seen::is_over);
+        assert!(read, "somebody holds an output of PID 1 open that has ended:\n{}", self.said());
         status.code().expect("cradle exits")
     }
 

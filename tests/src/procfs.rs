@@ -108,25 +108,30 @@ pub fn pss_kib(pid: i32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// The bytes of its heap, and of those that are never in huge pages (`nh` of proc_pid_smaps(5)).
+/// What is there of its memory that a kernel may make a huge page of, which has so many bytes; and how much it has, in KiB.
+/// None where the process is gone.
 #[must_use]
-pub fn heap(pid: i32) -> Option<(u64, u64)> {
+pub fn huge_pages(pid: i32, size: usize) -> Option<(Vec<String>, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
-    let (mut of_heap, mut size, mut all, mut without) = (false, 0, 0, 0);
+    let (mut mapping, mut room, mut have) = (String::new(), Vec::new(), 0);
     for line in text.lines() {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["Size:", kib, "kB"] => size = kib.parse::<u64>().ok()? * 1024,
-            ["VmFlags:", ref flags @ ..] if of_heap => {
-                all += size;
-                without += if flags.contains(&"nh") { size } else { 0 };
+            ["AnonHugePages:", kib, "kB"] => have += kib.parse::<u64>().ok()?,
+            // proc_pid_smaps(5): nh is that it may not.
+            ["VmFlags:", ref flags @ ..] if !mapping.is_empty() && !flags.contains(&"nh") => {
+                room.push(std::mem::take(&mut mapping));
             }
-            [range, _, _, _, "0", ref name @ ..] if range.contains('-') => {
-                of_heap = name == ["[heap]"];
+            [range, access, _, _, inode, ref name @ ..] if range.contains('-') => {
+                let (begin, end) = range.split_once('-')?;
+                let address = |text| usize::from_str_radix(text, 16).ok();
+                let whole = address(begin)?.next_multiple_of(size) + size <= address(end)?;
+                let ours = access == "rw-p" && inode == "0" && name != ["[stack]"];
+                mapping = if whole && ours { line.to_owned() } else { String::new() };
             }
             _ => {}
         }
     }
-    Some((all, without))
+    Some((room, have))
 }
 
 /// For how long its first thread has been on a processor.

@@ -1,7 +1,7 @@
 //! Tests in virtual machines: a kernel of Debian's, with `auraed` as its first program.
 //!
 //! They take minutes, so that they are run where they are asked for, with AURAE_VM=1 in the environment; then nothing is
-//! skipped. One machine at a time: qemu keeps a small host busy. Tests of the core share one for each kernel, which is booted anew
+//! skipped. Two machines at a time, with one processor each. Tests of the core share one for each kernel, which is booted anew
 //! after a test that failed; the others have one of their own, with a disk.
 //! docs/virtual-machines.md says how they are run.
 

@@ -44,8 +44,8 @@ impl Entry {
 /// So many names that nobody may have any more are kept at most.
 const NAMES: usize = 16;
 
-/// The table: memory of PID 1, which the machine cannot do without. Hence trees, which have hardly more room than they need,
-/// and one copy of each name.
+/// The table: memory of PID 1, which the machine cannot do without. Hence trees, which give back what they need no more, and
+/// one copy of each name.
 #[derive(Default)]
 pub(crate) struct Runs {
     entries: BTreeMap<Run, Entry>,

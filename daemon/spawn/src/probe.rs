@@ -58,7 +58,7 @@ pub enum Unusable {
 }
 
 impl Probe {
-    /// The best method that works.
+    /// The first of those tried that works: the best, unless another was wanted.
     pub fn best(&self) -> Option<Method> {
         self.trials.iter().find(|trial| trial.outcome.is_ok()).map(|trial| trial.method)
     }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 
 /// The newest version of a step that is understood.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// A step. Fields are only ever added.
 #[derive(Clone, PartialEq, Message)]
@@ -25,11 +25,11 @@ pub(super) struct Entry {
     #[prost(uint32, tag = "1")]
     pub(super) kind: u32,
     /// Which of this kind.
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) key: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) key: Bytes,
     /// How it is.
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) body: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) body: Bytes,
 }
 
 /// What an entry is of.
@@ -114,7 +114,7 @@ impl Kind {
 
 impl Entry {
     pub(super) fn new(kind: Kind, key: Vec<u8>, body: Vec<u8>) -> Self {
-        Self { kind: kind.number(), key, body }
+        Self { kind: kind.number(), key: key.into(), body: body.into() }
     }
 }
 
@@ -122,7 +122,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     entries: BTreeMap<u64, (Kind, Entry)>,
-    newest: HashMap<(Kind, Vec<u8>), u64>,
+    newest: HashMap<Kind, HashMap<Bytes, u64>>,
     by_age: HashMap<Kind, VecDeque<u64>>,
     next: u64,
     /// Entries of kinds that are not known.
@@ -161,15 +161,16 @@ impl Contents {
             return;
         }
         self.remove(kind, &entry.key);
-        self.newest.insert((kind, entry.key.clone()), self.next);
+        self.newest.entry(kind).or_default().insert(entry.key.clone(), self.next);
         self.entries.insert(self.next, (kind, entry));
         if kind.most() < usize::MAX {
             let ages = self.by_age.entry(kind).or_default();
             ages.push_back(self.next);
             if ages.len() > kind.most()
                 && let Some((_, old)) = ages.pop_front().and_then(|it| self.entries.remove(&it))
+                && let Some(newest) = self.newest.get_mut(&kind)
             {
-                self.newest.remove(&(kind, old.key));
+                newest.remove(&old.key);
             }
         }
         self.next += 1;
@@ -177,15 +178,15 @@ impl Contents {
 
     /// Takes one out.
     pub(super) fn remove(&mut self, kind: Kind, key: &[u8]) {
-        if let Some(at) = self.newest.remove(&(kind, key.to_vec())) {
+        if let Some(at) = self.newest.get_mut(&kind).and_then(|newest| newest.remove(key)) {
             self.entries.remove(&at);
         }
     }
 
     /// One of them.
     pub(super) fn get(&self, kind: Kind, key: &[u8]) -> Option<&[u8]> {
-        let at = self.newest.get(&(kind, key.to_vec()))?;
-        self.entries.get(at).map(|(_, entry)| entry.body.as_slice())
+        let at = self.newest.get(&kind)?.get(key)?;
+        self.entries.get(at).map(|(_, entry)| &*entry.body)
     }
 
     /// All of a kind, in the order in which they were said.
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!(contents.get(Kind::Ended, &87_u16.to_be_bytes()), None);
         assert!(contents.get(Kind::Ended, &88_u16.to_be_bytes()).is_some());
         assert_eq!(contents.all(Kind::Run).count(), 600);
-        assert_eq!(contents.newest.len(), 512 + 600);
+        assert_eq!(contents.newest.values().map(HashMap::len).sum::<usize>(), 512 + 600);
     }
 
     #[test]

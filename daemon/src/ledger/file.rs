@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 
 use super::{
     entry::{Contents, Entry, Step, VERSION},
@@ -39,13 +39,13 @@ pub(crate) fn remove(folder: &Path) {
     drop(fs::remove_file(path(folder)));
 }
 
-/// What counts in these bytes.
-pub(super) fn contents(bytes: &[u8]) -> (Contents, Faults) {
+/// What counts in these bytes, of which what is kept is a part: there may be ten thousand entries, and runs that wait.
+pub(super) fn contents(bytes: &Bytes) -> (Contents, Faults) {
     let scanned = frame::scan(bytes);
     let mut faults = Faults { damaged: scanned.damaged, torn: scanned.torn, newer: false };
     let mut contents = Contents::default();
     for step in scanned.steps {
-        match Step::decode(step) {
+        match Step::decode(bytes.slice_ref(step)) {
             Ok(step) => faults.newer |= !contents.take(step),
             Err(_) => faults.damaged += 1,
         }

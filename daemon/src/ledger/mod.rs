@@ -41,10 +41,11 @@ use units::{
     kept::{Keep, Numbers},
 };
 
+pub(crate) use entry::VERSION;
 pub(crate) use file::remove;
 pub(crate) use reading::{Opened, open};
 
-use entry::{Entry, Kind, Step, VERSION};
+use entry::{Entry, Kind, Step};
 use room::Room;
 
 /// So much more than what counts may be in the file before it is written anew.
@@ -151,7 +152,7 @@ impl Ledger {
     /// Writes the file anew, with what counts.
     fn shorten(&mut self) -> io::Result<()> {
         let path = file::path(&self.folder);
-        let (contents, _) = file::contents(&std::fs::read(&path)?);
+        let (contents, _) = file::contents(&std::fs::read(&path)?.into());
         (self.file, self.length) = file::replace(&self.folder, &contents)?;
         self.base = self.length;
         self.room = Room::of(self.length);

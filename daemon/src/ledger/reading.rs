@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use api::runtime::Executable;
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use units::{
     UnitSpec,
     kept::{Kept, Numbers},
@@ -45,8 +45,8 @@ pub(crate) fn open(
     series: &str,
 ) -> io::Result<Opened> {
     let bytes = match fs::read(file::path(folder)) {
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Vec::new(),
-        read => read?,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Bytes::new(),
+        read => read?.into(),
     };
     let (mut contents, faults) = file::contents(&bytes);
     let head = contents.get(Kind::Head, &[]).and_then(|body| wire::Head::decode(body).ok());
@@ -169,7 +169,7 @@ fn keep_the_last_without_a_hole(kept: &mut Kept) {
 pub(super) struct Read {
     pub(super) kept: Kept,
     /// Entries that say nothing that could be.
-    pub(super) broken: Vec<(Kind, Vec<u8>)>,
+    pub(super) broken: Vec<(Kind, Bytes)>,
 }
 
 pub(super) fn read(contents: &Contents, usual: Usual) -> Read {
@@ -183,7 +183,7 @@ pub(super) fn read(contents: &Contents, usual: Usual) -> Read {
             let (spec, next) =
                 (specification(Kind::Spec, key)?, specification(Kind::NextSpec, key));
             (spec.name.as_str().as_bytes() == key).then_some(())?;
-            unit::to_unit(wire::Unit::decode(body.as_slice()).ok()?, spec, next)
+            unit::to_unit(wire::Unit::decode(&**body).ok()?, spec, next)
         };
         match unit() {
             Some(unit) => read.kept.units.push(Arc::new(unit)),
@@ -215,7 +215,7 @@ pub(super) fn read(contents: &Contents, usual: Usual) -> Read {
 fn whole<T>(
     contents: &Contents,
     kind: Kind,
-    broken: &mut Vec<(Kind, Vec<u8>)>,
+    broken: &mut Vec<(Kind, Bytes)>,
     read: impl Fn(&[u8]) -> Option<T>,
 ) -> Vec<T> {
     let mut all = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use prost::bytes::Bytes;
+
 use super::entry::{Entry, Kind};
 
 /// So many may wait before it is looked which of them still count.
@@ -12,7 +14,7 @@ pub(super) fn newest(entries: Vec<Entry>) -> Vec<Entry> {
     if entries.len() <= MANY {
         return entries;
     }
-    let mut seen: HashSet<(u32, Vec<u8>)> = HashSet::new();
+    let mut seen: HashSet<(u32, Bytes)> = HashSet::new();
     let mut counts: HashMap<u32, usize> = HashMap::new();
     let mut left: Vec<Entry> = Vec::new();
     for entry in entries.into_iter().rev() {

@@ -14,7 +14,7 @@ use schedule::{Change, ChangeError, Entry, OpenError, Options, Repair, RepairErr
 use tokio::sync::oneshot;
 use units::Name;
 
-use crate::news;
+use crate::{memory, news};
 
 use super::{Changed, DEPTH, Health, Job, Location, Shared, Unchanged, View, cause};
 
@@ -37,6 +37,7 @@ pub(super) fn start(
                 thread.show(View::opening());
             }
             thread.open(Options::default().patience);
+            memory::mark();
             thread.work(&receiver);
         });
     })?;

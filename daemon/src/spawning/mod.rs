@@ -39,7 +39,7 @@ use crate::{
     cgroups::RunCgroup,
     clock,
     environment::Environment,
-    processes,
+    memory, processes,
     runfile::{self, RunFile},
     setting::{Inputs, errno_of},
     supervisor::{Inbox, Message},
@@ -157,6 +157,7 @@ struct Thread {
 
 impl Thread {
     fn spawn(&mut self, work: Work, origin: &Origin, cgroup: Option<&RunCgroup>) {
+        memory::settle();
         let run = work.run();
         match self.make(work, origin, cgroup) {
             Ok((execution, Spawned { pid, pidfd })) => {

@@ -70,6 +70,7 @@ impl Checked {
             ("schedule", schedule::newest_format()),
             ("log", u64::from(logs::FORMAT)),
             ("run-file", u64::from(crate::runfile::VERSION)),
+            ("ledger", u64::from(crate::ledger::VERSION)),
         ];
         Self {
             program: "auraed-core".to_owned(),

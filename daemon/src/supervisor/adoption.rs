@@ -143,6 +143,9 @@ impl Supervisor {
         let Subject { identity, kept_pid, inherited, cgroup } = subject;
         let run = identity.run;
         deeds::hold(self, run, cgroup);
+        if let Err(why @ Unreadable::Damaged(_)) = &file {
+            tracing::error!(%run, name = %identity.name, %why, "what else is known of it has to be enough");
+        }
         let fate = match inherited {
             None if place.after_kill => self.examine_forsaken(&identity, kept_pid, &file, place),
             None if kept_pid == 0 => {

@@ -44,9 +44,9 @@ use crate::{
     changes::Changes,
     clock,
     handover::process_exit,
-    heap::Heap,
     ledger::Ledger,
     listeners::Listeners,
+    memory,
     news::{Herald, News},
     notify::{self, NotifySocket},
     processes::{Descendants, Main},
@@ -230,9 +230,8 @@ impl Supervisor {
 
     /// Supervises until another daemon is to take over; whose calls are still open then.
     pub(crate) fn run(mut self) -> Callers {
-        let mut heap = Heap::ours();
         loop {
-            heap.look_after();
+            memory::look_after();
             let mut events = [EpollEvent::empty(); 64];
             let ready = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,

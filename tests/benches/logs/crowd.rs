@@ -36,8 +36,7 @@ pub(crate) fn run() -> bool {
     );
     let fine = tell("that never read", &alone, &with_deaf);
     // On two cores they are in the way of everything; nothing waits for them.
-    tell("that read", &alone, &with_readers);
-    fine && memory
+    tell("that read", &alone, &with_readers) && fine && memory
 }
 
 /// Whether the median with followers is within what the same without them differs by.

@@ -101,15 +101,15 @@ fn huge_pages_as_ever(options: Options) {
         let ours = fs::read_to_string("/proc/self/status").unwrap();
         let line = ours.lines().find(|line| line.starts_with("THP_enabled")).unwrap_or_default();
         assert_eq!(daemon.answer(tests::argv(&words)).stdout.trim_end(), line);
-        if !fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
-            // This kernel has none to round up to.
-            return;
-        }
-        let mut found = (0, 0);
-        // A huge page is 2 MiB at least: what has grown since it was last looked at is less.
-        eventually("the heap is marked", || {
-            found = procfs::heap(daemon.status().daemon_pid).expect("the daemon lives");
-            found.1 > 0 && found.0 - found.1 < 2 << 20
+        let daemon = daemon.status().daemon_pid;
+        // A kernel without them has nothing to round up to.
+        let size = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+        let size = size.ok().and_then(|size| size.trim().parse().ok()).unwrap_or(usize::MAX / 4);
+        let mut found = None;
+        // From here on nobody asks it anything: it looks by itself.
+        eventually("no memory of the daemon's can become a huge page", || {
+            found = procfs::huge_pages(daemon, size);
+            found == Some((Vec::new(), 0))
         });
     });
 }

@@ -118,10 +118,16 @@ fn waiting_goes_on_over_killed_daemons() {
         let waiter = daemon.start_aer(&["-o", "json", "wait", &run_id]);
         daemon.replace();
         daemon.replace();
-        // Ended already where it is not adopted.
-        drop(daemon.aer(&["stop", "--kill", "--run", &run_id]));
+        let stopped = daemon.aer(&["stop", "--kill", "--run", &run_id]);
+        assert!(stopped.status.success(), "it is adopted: {}", stopped.err());
         let output = waiter.finish();
-        assert!(output.out().contains(&run_id), "{}{}", output.out(), output.err());
+        let told: serde_json::Value = serde_json::from_str(&output.out()).expect("JSON");
+        let exit = told.get("exit").unwrap_or(&told);
+        assert_eq!(
+            (&exit["run_id"], &exit["signal"]),
+            (&run_id.as_str().into(), &9.into()),
+            "{told}"
+        );
         assert!(!output.err().contains("broke"), "{}", output.err());
         drop(run);
     });
@@ -156,11 +162,11 @@ fn starting_goes_on_over_a_killed_daemon() {
         let starter = daemon.start_aer(&["start", "web"]);
         eventually("it is being started", || std::path::Path::new(&mark).exists());
         daemon.replace();
-        // Once for the first process, adopted or on its way down, and once for the next.
-        go.release();
+        // Its process is the same: it is adopted.
         go.release();
         let output = starter.finish();
         assert!(output.status.success(), "{}{}", output.out(), output.err());
+        assert_eq!(std::fs::read_to_string(&mark).unwrap().matches('x').count(), 1);
         drop(daemon.aer(&["stop", "web"]));
     });
 }

@@ -73,10 +73,11 @@ impl First {
     }
 }
 
-/// The words of the command, and those of our own before it. None where this is not what is wanted.
+/// The words of the command, and those of our own before it. None where this is not what is wanted, as on a machine, whose kernel
+/// hands us each word of its command line that it does not know.
 pub(crate) fn command() -> Option<(Vec<OsString>, Vec<OsString>)> {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if words.first().is_none_or(|verb| verb != "init") {
+    if Role::ours() == Role::Machine || words.first().is_none_or(|verb| verb != "init") {
         return None;
     }
     let at = words.iter().position(|word| word == "--").unwrap_or(words.len());

@@ -41,6 +41,8 @@ fn only_clone_works() -> Probe {
     // What is enough is enough, and whoever wants what does not work is told what does.
     let tried = |probe: Probe| probe.trials.iter().map(|trial| trial.method).collect::<Vec<_>>();
     assert_eq!(tried(probe_for(Some(Method::Clone), None)), [Method::Clone]);
+    assert_eq!(tried(probe_for(None, None)).last(), Some(&Method::Clone));
+    assert_eq!(probe_for(None, None).best(), Some(Method::Clone));
     let (refused, found) = (Method::Clone3, probe_for(Some(Method::Clone3), None));
     assert!(outcome(&found, refused).is_err(), "{found}");
     assert_eq!(found.best(), Some(Method::Clone));

@@ -126,7 +126,7 @@ proptest! {
         let folder = folder();
         fs::write(file::path(folder.path()), &bytes).unwrap();
         open(folder.path(), &KEEPER, USUAL, "series").unwrap();
-        let entries = entries.into_iter().map(|(kind, key, body)| Entry { kind, key, body }).collect();
+        let entries = entries.into_iter().map(|(kind, key, body)| Entry { kind, key: key.into(), body: body.into() }).collect();
         let mut bytes = Vec::new();
         frame::append(&mut bytes, 0, &Step { version: VERSION, entries }.encode_to_vec());
         fs::write(file::path(folder.path()), &bytes).unwrap();

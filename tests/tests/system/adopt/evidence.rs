@@ -138,6 +138,10 @@ fn a_run_without_its_file_goes_on() {
         });
         assert_eq!(daemon.unit("web").pid, started.pid);
         assert_eq!(daemon.unit("other").pid, damaged.pid);
+        let aside = daemon.runtime_dir().join("set-aside").join(&damaged.run_id);
+        assert_eq!(fs::read_to_string(&aside).unwrap(), "damaged");
+        let path = aside.display().to_string();
+        eventually("where it is now is told", || daemon.own_log().contains(&path));
     });
 }
 

@@ -14,6 +14,7 @@ use crate::{Case, Core, cases, core_cases};
 pub(crate) fn core() -> Vec<Core> {
     core_cases![
         a_run_goes_on_and_who_names_it_has_it_again,
+        a_run_that_prints_no_more_goes_on,
         an_end_while_there_was_no_daemon_is_exact,
         a_stop_that_was_acknowledged_is_carried_out,
         what_is_left_behind_is_ended_all_the_same,
@@ -69,6 +70,31 @@ fn a_run_goes_on_and_who_names_it_has_it_again(options: Options) {
         assert_eq!(run.stdout, b"one\ntwo\n");
         assert_eq!(daemon.began("web"), 1);
         assert_eq!(exit.started_by.unwrap().door, "grpc");
+    });
+}
+
+/// A program that has closed its outputs is there all the same: its next daemon finds pipes at their end, and a process.
+fn a_run_that_prints_no_more_goes_on(options: Options) {
+    Daemon::with(options, |daemon| {
+        let (mut go, mark) = (Fifo::make(daemon.path(), "go"), daemon.work("closed"));
+        let words = ["line", "one", "close", "1", "close", "2", "append", &mark, "x"];
+        let words = [&words[..], &["await", go.path(), "exit", "7"]].concat();
+        let id = fresh_id();
+        let executable = identified(&id, named("web", daemon.probe(&words)));
+        let pid = {
+            let run = daemon.run(executable.clone());
+            eventually("its outputs are closed", || std::path::Path::new(&mark).exists());
+            daemon.replace();
+            run.started.pid
+        };
+        assert!(procfs::alive(pid));
+        assert_eq!(daemon.status().runs_live, 1);
+        let mut run = daemon.run(executable);
+        assert_eq!((run.started.pid, &run.started.run_id), (pid, &id));
+        go.release();
+        let exit = run.finish();
+        assert_eq!((code(&exit), exit.stopped_by), (Some(7), None));
+        assert_eq!(run.stdout, b"one\n");
     });
 }
 

@@ -211,6 +211,11 @@ fn words_of_the_kernel_are_not_ours() {
         }),
     );
     assert!(machine.does(&["status"]).contains("healthy"));
+    // What is an order elsewhere is a word like any other here.
+    for word in ["init", "check", "early"] {
+        let machine = Cradle::new(Kind::Machine).boot(&[word]);
+        assert!(machine.does(&["status"]).contains("healthy"), "{word}");
+    }
     let machine = Cradle::new(Kind::Machine).boot(&["--no-such-option"]);
     assert!(machine.said().contains("going on without the words"), "{}", machine.said());
     assert!(machine.does(&["status"]).contains("healthy"));
