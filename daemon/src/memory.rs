@@ -6,8 +6,8 @@
 //!   them as ever, and would not: execve(2) hands that on, and a child that is being made has our address space, where nothing
 //!   can be said for it alone;
 //! - from then on by what madvise(2) says of a mapping, which is handed on to nobody, and holds for what is there when it is
-//!   said: for all of it at first, again when the schedule was opened, whose tables are large and hardly used, and for what the
-//!   heap grows by. Threads share one arena, which is the heap (the keeper tells the allocator so).
+//!   said: for all of it at first, with the tables of the schedule, which are large and hardly used, and for what the heap
+//!   grows by. Threads share one arena, which is the heap (the keeper tells the allocator so).
 #![expect(unsafe_code, reason = "sbrk(2), and madvise(2) of mappings that others made")]
 
 use std::{
@@ -15,9 +15,10 @@ use std::{
     fs,
     ptr::NonNull,
     sync::{
-        Once,
+        Condvar, Mutex, Once, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use nix::{
@@ -28,6 +29,11 @@ use nix::{
     },
 };
 
+/// How long the first program waits for the schedule's tables; as a rule they are there.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Whether these are there.
+static SCHEDULE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 /// Whether huge pages are forgone for the whole address space, by us.
 static FORGONE: AtomicBool = AtomicBool::new(false);
 /// Where the heap begins; 0 as long as that was not looked up.
@@ -47,6 +53,9 @@ pub(crate) fn forgo_huge_pages() {
 pub(crate) fn settle() {
     static SETTLED: Once = Once::new();
     SETTLED.call_once(|| {
+        let opened = SCHEDULE.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A disk that hangs holds up no program.
+        drop(SCHEDULE.1.wait_timeout_while(opened, PATIENCE, |opened| !*opened));
         mark();
         if FORGONE.load(Ordering::Relaxed) {
             // It was done before, and whom it could be refused to that was refused then.
@@ -55,8 +64,15 @@ pub(crate) fn settle() {
     });
 }
 
+/// The schedule was opened, or cannot be.
+pub(crate) fn schedule_is_there() {
+    mark();
+    *SCHEDULE.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    SCHEDULE.1.notify_all();
+}
+
 /// Keeps what is mapped now out of huge pages.
-pub(crate) fn mark() {
+fn mark() {
     // Without /proc there is nothing to be known, and little to be lost.
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for Mapping { begin, end, heap } in maps.lines().filter_map(anonymous) {

@@ -108,15 +108,13 @@ pub fn pss_kib(pid: i32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// What is there of its memory that a kernel may make a huge page of, which has so many bytes; and how much it has, in KiB.
-/// None where the process is gone.
+/// What is there of its memory that a kernel may make a huge page of, which has so many bytes. None where the process is gone.
 #[must_use]
-pub fn huge_pages(pid: i32, size: usize) -> Option<(Vec<String>, u64)> {
+pub fn huge_pages(pid: i32, size: usize) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
-    let (mut mapping, mut room, mut have) = (String::new(), Vec::new(), 0);
+    let (mut mapping, mut room) = (String::new(), Vec::new());
     for line in text.lines() {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["AnonHugePages:", kib, "kB"] => have += kib.parse::<u64>().ok()?,
             // proc_pid_smaps(5): nh is that it may not.
             ["VmFlags:", ref flags @ ..] if !mapping.is_empty() && !flags.contains(&"nh") => {
                 room.push(std::mem::take(&mut mapping));
@@ -131,7 +129,7 @@ pub fn huge_pages(pid: i32, size: usize) -> Option<(Vec<String>, u64)> {
             _ => {}
         }
     }
-    Some((room, have))
+    Some(room)
 }
 
 /// For how long its first thread has been on a processor.

@@ -37,7 +37,7 @@ pub(super) fn start(
                 thread.show(View::opening());
             }
             thread.open(Options::default().patience);
-            memory::mark();
+            memory::schedule_is_there();
             thread.work(&receiver);
         });
     })?;

@@ -4,7 +4,10 @@ use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::Value;
-use tests::{Daemon, Options, procfs, wait::eventually};
+use tests::{
+    Daemon, Options, procfs,
+    wait::{PATIENCE, holds_within},
+};
 
 use crate::{Core, core_cases};
 
@@ -107,9 +110,10 @@ fn huge_pages_as_ever(options: Options) {
         let size = size.ok().and_then(|size| size.trim().parse().ok()).unwrap_or(usize::MAX / 4);
         let mut found = None;
         // From here on nobody asks it anything: it looks by itself.
-        eventually("no memory of the daemon's can become a huge page", || {
+        let held = holds_within(PATIENCE, || {
             found = procfs::huge_pages(daemon, size);
-            found == Some((Vec::new(), 0))
+            found.as_ref().is_some_and(Vec::is_empty)
         });
+        assert!(held, "what may become a huge page: {found:#?}");
     });
 }
