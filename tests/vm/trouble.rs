@@ -121,8 +121,8 @@ fn a_corrupt_store_is_told() {
         }
     });
     let machine = start(boot("a_corrupt_store_is_told", &disk));
-    let status = status(&machine);
-    assert_eq!(status["healthy"], false, "{status}");
+    tells(&machine, "aer schedule repair");
+    assert_eq!(status(&machine)["healthy"], false);
     executes(&machine);
     let _ = machine.told(&["schedule", "repair"]);
     let _ = machine.told(&["enable", "--now", "fresh", "--", PROBE, "pause"]);
@@ -168,6 +168,8 @@ fn a_full_disk_is_told() {
 fn a_missing_var_is_made() {
     let disk = Disk::make(|root| fs::remove_dir_all(root.join("var")).unwrap());
     let machine = start(boot("a_missing_var_is_made", &disk));
+    assert_eq!(status(&machine)["problems"], json!([]));
+    assert!(machine.agent.is_there("/var/lib/aurae"), "state is in memory");
     executes(&machine);
     let _ = machine.told(&["enable", "--now", "fresh", "--", PROBE, "pause"]);
     until_running(&machine, "fresh");

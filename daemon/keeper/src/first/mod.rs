@@ -225,6 +225,9 @@ impl First {
             }
             console::take();
         }
+        // The first line of ours in the kernel's log.
+        let version = env!("CARGO_PKG_VERSION");
+        say(format_args!("version {version}, the first process of this machine"));
         self.line = CommandLine::read();
         for word in &self.line.unknown {
             say(format_args!(

@@ -215,6 +215,7 @@ fn words_of_the_kernel_are_not_ours() {
     for word in ["init", "check", "early"] {
         let machine = Cradle::new(Kind::Machine).boot(&[word]);
         assert!(machine.does(&["status"]).contains("healthy"), "{word}");
+        assert!(machine.said().contains("the first process of this machine"), "{}", machine.said());
     }
     let machine = Cradle::new(Kind::Machine).boot(&["--no-such-option"]);
     assert!(machine.said().contains("going on without the words"), "{}", machine.said());
