@@ -121,7 +121,7 @@ fn a_corrupt_store_is_told() {
         }
     });
     let machine = start(boot("a_corrupt_store_is_told", &disk));
-    tells(&machine, "aer schedule repair");
+    tells(&machine, "damaged");
     assert_eq!(status(&machine)["healthy"], false);
     executes(&machine);
     let _ = machine.told(&["schedule", "repair"]);
