@@ -1,6 +1,9 @@
 //! How a machine is started.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::store::{self, Kernel};
 
@@ -17,6 +20,8 @@ pub struct Boot {
     pub(crate) reboots: bool,
     pub(crate) agent: bool,
     pub(crate) forgets: bool,
+    /// How long it may take until its agent answers.
+    pub(crate) within: Duration,
 }
 
 impl Boot {
@@ -34,6 +39,7 @@ impl Boot {
             reboots: false,
             agent: false,
             forgets: false,
+            within: super::LONG,
         }
     }
 
@@ -85,6 +91,13 @@ impl Boot {
     #[must_use]
     pub fn word(mut self, word: &str) -> Self {
         self.words.push(word.to_owned());
+        self
+    }
+
+    /// It may take so long until its agent answers: one that does so when much is done.
+    #[must_use]
+    pub fn within(mut self, span: Duration) -> Self {
+        self.within = span;
         self
     }
 

@@ -86,7 +86,8 @@ impl Machine {
 
     #[track_caller]
     fn await_agent(&self) {
-        let come = holds_within(LONG, || self.console.count(wire::READY) > 0 || self.has_ended());
+        let within = self.boot.within;
+        let come = holds_within(within, || self.console.count(wire::READY) > 0 || self.has_ended());
         assert!(
             come && !self.has_ended(),
             "{}: the machine does not come up; its console's last lines:\n{}",
