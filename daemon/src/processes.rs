@@ -75,17 +75,19 @@ impl Descendants {
 
     /// Sends these signals to each process of the run.
     pub(crate) fn signal(&self, wanted: Wanted<'_>, signals: &[i32]) {
-        for pid in self.find(wanted).0 {
+        let mut others = self.find(wanted).0;
+        others.retain(|pid| !wanted.is_main(*pid));
+        // The main process needs no finding, which may fail where processes come and go all the time.
+        if let Some(main) = wanted.main {
+            send(&main.process, signals);
+        }
+        for pid in others {
             let Ok(process) = PidFd::open(Pid::from_raw(pid)) else { continue };
             // The number may have become another process's since it was found: it is looked at again, now
             // that the descriptor holds it. Only a child of a member may lack the variable.
-            let certain = wanted.is_main(pid) || carries(pid, wanted.run).unwrap_or(false);
-            if !certain && !self.find(wanted).0.contains(&pid) {
-                continue;
-            }
-            for signal in signals {
-                // Gone is as good as told; one that has taken another user's id cannot be.
-                process.signal(*signal).ok();
+            let certain = carries(pid, wanted.run).unwrap_or(false);
+            if certain || self.find(wanted).0.contains(&pid) {
+                send(&process, signals);
             }
         }
     }
@@ -128,6 +130,13 @@ impl Descendants {
             open.extend(look.children(pid).into_iter().map(|child| (child, member)));
         }
         look
+    }
+}
+
+fn send(process: &PidFd, signals: &[i32]) {
+    for signal in signals {
+        // Gone is as good as told; one that has taken another user's id cannot be.
+        process.signal(*signal).ok();
     }
 }
 
