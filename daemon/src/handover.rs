@@ -94,21 +94,21 @@ pub(crate) enum HandoverError {
 }
 
 /// The channels that were inherited. To be taken before anything else opens a descriptor, which could have their numbers
-/// where nothing was inherited.
+/// where nothing was inherited, and before there is a second thread.
 pub(crate) fn channels() -> Result<(Channel, Vec<Channel>), HandoverError> {
     let control = Channel::inherited(CONTROL)?;
     let spawners =
         SPAWNER_CHANNELS.into_iter().map(Channel::inherited).collect::<io::Result<_>>()?;
+    make_room(&control);
     Ok((control, spawners))
 }
 
 /// Has the kernel make its table of our descriptors large at once, while one thread has it: to make one larger that threads
 /// share it waits until no processor can be looking at the old one (`expand_fdtable` in fs/file.c), some ten milliseconds
-/// each time that the number doubles. To be called before there is a second thread.
-pub(crate) fn make_room_for_descriptors((control, _): &(Channel, Vec<Channel>)) {
-    let most =
-        getrlimit(Resource::Nofile).current.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
-    let last = most.unwrap_or(i32::MAX).min(DESCRIPTORS).saturating_sub(1);
+/// each time that the number doubles.
+fn make_room(control: &Channel) {
+    let most = getrlimit(Resource::Nofile).current.and_then(|most| i32::try_from(most).ok());
+    let last = most.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS)).saturating_sub(1);
     // Taken and given back.
     drop(rustix::io::fcntl_dupfd_cloexec(control, last));
 }

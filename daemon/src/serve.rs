@@ -114,7 +114,6 @@ pub(crate) fn serve() -> Result<(), BeginError> {
     // On older kernels a program that was executed by its descriptor is called by its number.
     nix::sys::prctl::set_name(c"auraed-core").ok();
     let channels = handover::channels()?;
-    handover::make_room_for_descriptors(&channels);
     // Before there are threads: all of them are to leave SIGTERM to the supervisor.
     let signals = take_signals_over().map_err(when("taking signals"))?;
     let handover = handover::greet(channels)?;
@@ -427,11 +426,11 @@ fn choose_method(
 
 /// Tries the ways, in a fresh cgroup where there are cgroups, until there is one to go.
 fn probe(wanted: Option<Method>, units: Option<&Path>) -> io::Result<Probe> {
-    let Some(units) = units else { return Ok(spawn::probe_for(wanted, None)) };
+    let Some(units) = units else { return Ok(spawn::probe(wanted, None)) };
     let path = units.join(format!("probe-{}", std::process::id()));
     std::fs::create_dir(&path)?;
     let folder = open(&path, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let probe = folder.map(|folder| spawn::probe_for(wanted, Some(folder.as_fd())));
+    let probe = folder.map(|folder| spawn::probe(wanted, Some(folder.as_fd())));
     drop(std::fs::remove_dir(&path));
     Ok(probe?)
 }

@@ -72,6 +72,12 @@ impl Options {
         self
     }
 
+    /// Lets logs grow to gigabytes: nothing goes for want of room that the daemon may use.
+    #[must_use]
+    pub fn keeping_all_logs(self) -> Self {
+        self.config("logs", "max_total = \"64GiB\"").config("logs", "max_size = \"32GiB\"")
+    }
+
     /// Adds a variable to the daemon's environment.
     #[must_use]
     pub fn environment(mut self, key: &str, value: &str) -> Self {

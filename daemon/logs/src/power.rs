@@ -40,12 +40,9 @@ const NEW: &str = "boot-new";
 /// Looks through the store, unless that was done in this boot: the logs of which the end was cut. What was written more than
 /// `interval` before the last write to any of them is on the disk, and is left alone.
 pub(crate) fn cut_ends(root: &Path, interval: Duration) -> Vec<LogName> {
-    // Without a mark it would be done again while programs write.
-    let Ok(mark) = Mark::find(root) else { return Vec::new() };
-    // Asked first: a daemon that is not the first of its boot has runs that wait for it, and a thousand logs take their time.
-    if mark == Mark::Done {
-        return Vec::new();
-    }
+    // Without a mark it would be done again while programs write. Asked first: a daemon that is not the first of its boot has
+    // runs that wait for it, and a thousand logs take their time.
+    let Ok(Some(mark)) = Mark::find(root) else { return Vec::new() };
     let ends = ends(root);
     let last = ends.iter().map(|end| end.written).max().unwrap_or(SystemTime::UNIX_EPOCH);
     let Ok((mark, last)) = mark.begin(root, last) else { return Vec::new() };
@@ -55,32 +52,30 @@ pub(crate) fn cut_ends(root: &Path, interval: Duration) -> Vec<LogName> {
     cut
 }
 
-/// What the store says of this boot.
-#[derive(PartialEq, Eq)]
+/// What a store says of this boot that was not looked through to the end.
 enum Mark {
     /// Under this name nothing is said yet.
     Missing(String),
     /// A daemon died over it, and has had no time to let anybody write; when something was last written, as it was found.
     Begun(PathBuf, SystemTime),
-    /// It was looked through to the end.
-    Done,
 }
 
 impl Mark {
-    fn find(root: &Path) -> io::Result<Self> {
+    /// None where it was.
+    fn find(root: &Path) -> io::Result<Option<Self>> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let name = format!("{MARK}{}", boot.trim());
         let path = root.join(&name);
         let mut file = match open::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self::Missing(name));
+                return Ok(Some(Self::Missing(name)));
             }
             opened => opened?,
         };
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let last = text.trim().parse().ok().map(Duration::from_nanos);
-        Ok(last.map_or(Self::Done, |last| Self::Begun(path, SystemTime::UNIX_EPOCH + last)))
+        Ok(last.map(|last| Self::Begun(path, SystemTime::UNIX_EPOCH + last)))
     }
 
     /// Marks the store as being looked through in this boot, with when something was `last` written.
@@ -88,7 +83,6 @@ impl Mark {
         let name = match self {
             Self::Missing(name) => name,
             Self::Begun(path, last) => return Ok((open::write(&path, OFlag::empty())?, last)),
-            Self::Done => return Err(io::ErrorKind::AlreadyExists.into()),
         };
         let mut file = open::write(&root.join(NEW), OFlag::O_CREAT | OFlag::O_TRUNC)?;
         file.write_all(nanoseconds(last).to_string().as_bytes())?;

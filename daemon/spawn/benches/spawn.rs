@@ -10,7 +10,7 @@
     reason = "a measurement, against a call of libc"
 )]
 
-use spawn::{Method, Parentage, PidFd, Plan, PlanInput, Spawner, probe};
+use spawn::{Method, Parentage, PidFd, Plan, PlanInput, Probe, Spawner, Trial};
 use std::ffi::{CString, c_char};
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
@@ -39,7 +39,9 @@ fn main() {
     let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(1000);
     let group = Group::new();
     let folder = group.as_ref().map(|group| File::open(&group.0).unwrap());
-    let works = probe(folder.as_ref().map(AsFd::as_fd));
+    let cgroup = folder.as_ref().map(AsFd::as_fd);
+    let trials = Method::ALL.into_iter().map(|method| Trial::of(method, cgroup)).collect();
+    let works = Probe { trials };
     println!("{works}");
     let mut contestants = vec![posix_spawn()];
     for trial in works.trials.iter().filter(|trial| trial.outcome.is_ok()) {

@@ -38,5 +38,5 @@ pub use lookup::{NotFound, SEARCH_PATH, resolve};
 pub use method::{Method, Parentage, UnknownMethod};
 pub use pidfd::{Delivery, PidFd};
 pub use plan::{Identity, InvalidPlan, OpenFilesLimit, Plan, PlanInput};
-pub use probe::{Probe, Trial, Unusable, probe, probe_for};
+pub use probe::{Probe, Trial, Unusable, probe};
 pub use spawner::{Spawned, Spawner};

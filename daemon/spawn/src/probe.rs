@@ -77,18 +77,9 @@ impl fmt::Display for Probe {
     }
 }
 
-/// Tries every method with a real child of ours, which joins `cgroup` (a v2 folder), executes
-/// nothing, and is reaped before this returns. Without a cgroup, children stay in ours.
-///
-/// A fresh cgroup tells most: the kernel's fault sits in those that were killed once.
-pub fn probe(cgroup: Option<BorrowedFd<'_>>) -> Probe {
-    let trials = Method::ALL.into_iter().map(|method| Trial::of(method, cgroup)).collect();
-    Probe { trials }
-}
-
-/// The same, until one works: the best, or the one that is wanted. A child that is not born in its cgroup has to be moved
+/// Tries methods until one works: the best, or the one that is wanted. A child that is not born in its cgroup has to be moved
 /// there, which takes up to 30 ms, and a daemon whose predecessor died has runs that wait for it.
-pub fn probe_for(wanted: Option<Method>, cgroup: Option<BorrowedFd<'_>>) -> Probe {
+pub fn probe(wanted: Option<Method>, cgroup: Option<BorrowedFd<'_>>) -> Probe {
     let others = Method::ALL.into_iter().filter(|method| Some(*method) != wanted);
     let mut trials = Vec::new();
     for method in wanted.into_iter().chain(others) {
@@ -104,7 +95,11 @@ pub fn probe_for(wanted: Option<Method>, cgroup: Option<BorrowedFd<'_>>) -> Prob
 }
 
 impl Trial {
-    fn of(method: Method, cgroup: Option<BorrowedFd<'_>>) -> Self {
+    /// Tries a method with a real child of ours, which joins `cgroup` (a v2 folder), executes nothing, and is reaped before
+    /// this returns. Without a cgroup it stays in ours.
+    ///
+    /// A fresh cgroup tells most: the kernel's fault sits in those that were killed once.
+    pub fn of(method: Method, cgroup: Option<BorrowedFd<'_>>) -> Self {
         Self { method, outcome: try_method(method, cgroup) }
     }
 }

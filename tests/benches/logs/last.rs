@@ -16,11 +16,7 @@ const BOUND: f64 = 20.0;
 
 pub(crate) fn run() -> bool {
     let times_longer = if env::var_os("LOGS_BENCH_LONG").is_some() { 1024 } else { 102 };
-    // All of it is kept.
-    let bounds = ["max_total = \"64GiB\"", "max_size = \"32GiB\""];
-    let options =
-        bounds.into_iter().fold(Options::default(), |all, bound| all.config("logs", bound));
-    let daemon = Daemon::start(options);
+    let daemon = Daemon::start(Options::default().keeping_all_logs());
     print(&daemon, "short", SHORT);
     print(&daemon, "long", SHORT * times_longer);
     let mut fine = true;

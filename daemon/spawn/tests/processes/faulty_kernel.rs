@@ -2,15 +2,15 @@
 //! [`spawn::Unusable::KilledAtBirth`].
 
 use crate::cgroup::Group;
-use crate::program::{input, run};
+use crate::program::{every_method, input, run};
 use nix::errno::Errno;
-use spawn::{Method, Stage, Unusable, probe};
+use spawn::{Method, Stage, Unusable};
 use std::fs;
 use std::os::fd::AsFd;
 
 /// The probe tells of the fault, its next best method works, and a start tells of it as well.
 fn assert_told(group: &Group) {
-    let told = probe(Some(group.folder().as_fd()));
+    let told = every_method(Some(group.folder().as_fd()));
     println!("{told}");
     let [into_cgroup, clone3, clone] = told.trials.as_slice() else { panic!("{told}") };
     assert!(clone3.outcome.is_ok() && clone.outcome.is_ok(), "{told}");
@@ -35,7 +35,7 @@ fn assert_told(group: &Group) {
 /// Whether there is anything to test: clone3 into a fresh cgroup works.
 fn fresh() -> Option<Group> {
     let group = Group::v2()?;
-    let told = probe(Some(group.folder().as_fd()));
+    let told = every_method(Some(group.folder().as_fd()));
     if told.best() == Some(Method::Clone3IntoCgroup) {
         return Some(group);
     }
@@ -55,7 +55,7 @@ pub(crate) fn a_killed_parent_is_told() {
     group.write("cgroup.kill", "1");
     assert_told(&before);
     let after = Group::below(group.path()).unwrap();
-    let told = probe(Some(after.folder().as_fd()));
+    let told = every_method(Some(after.folder().as_fd()));
     assert_eq!(told.best(), Some(Method::Clone3IntoCgroup), "made after the kill: {told}");
 }
 
@@ -86,6 +86,6 @@ pub(crate) fn our_own_killed_cgroup_is_told() {
     ours.write("cgroup.kill", "1");
     let _inside = Inside::new(&ours);
     assert_told(&target);
-    let told = probe(None);
+    let told = every_method(None);
     assert_eq!(told.best(), Some(Method::Clone3), "without a cgroup of its own: {told}");
 }

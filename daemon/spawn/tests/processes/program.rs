@@ -1,11 +1,11 @@
 //! Programs to run, and what they print.
 
 use nix::sys::wait::WaitStatus;
-use spawn::{Failure, Method, Parentage, Plan, PlanInput, Spawner, probe};
+use spawn::{Failure, Method, Parentage, Plan, PlanInput, Probe, Spawner, Trial};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, pipe};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub(crate) fn c_string(text: &str) -> CString {
     CString::new(text).unwrap()
@@ -45,10 +45,15 @@ pub(crate) fn shell(script: &str) -> PlanInput {
     input("/bin/sh", &["sh", "-c", script])
 }
 
+/// What becomes of each of them.
+pub(crate) fn every_method(cgroup: Option<BorrowedFd<'_>>) -> Probe {
+    Probe { trials: Method::ALL.into_iter().map(|method| Trial::of(method, cgroup)).collect() }
+}
+
 /// The methods that work here, outside any cgroup of their own: [`Method::Clone3IntoCgroup`] is
 /// clone3 there.
 pub(crate) fn methods() -> Vec<Method> {
-    let usable = probe(None);
+    let usable = every_method(None);
     let works = |method: &Method| {
         let needed = match method {
             Method::Clone3IntoCgroup | Method::Clone3 => Method::Clone3,
