@@ -2,7 +2,7 @@
 //! ledger, which is read on a thread of its own.
 
 use std::{
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{SyncSender, sync_channel},
     thread::JoinHandle,
 };
 
@@ -17,7 +17,7 @@ use crate::{
     handover::Handover,
     keeper_instance::KeeperInstance,
     ledger::{self, Opened},
-    scheduling::{Location, Schedule},
+    scheduling::{Gates, Location, Schedule},
     serve::{BeginError, when},
     supervisor::{Inbox, Message},
 };
@@ -56,13 +56,10 @@ fn open_logs(configuration: &Configuration, inbox: Inbox) -> Result<LogStore, Be
         .map_err(|why| BeginError::Logs { why })
 }
 
-fn open_schedule(
-    configuration: &Configuration,
-    later: Option<Receiver<()>>,
-) -> Result<Schedule, BeginError> {
+fn open_schedule(configuration: &Configuration, gates: Gates) -> Result<Schedule, BeginError> {
     let folder = configuration.state_dir.join("schedule");
     let location = Location { folder, scratch: configuration.runtime_dir.clone() };
-    Schedule::start(location, later).map_err(when("starting the thread of the schedule"))
+    Schedule::start(location, gates).map_err(when("starting the thread of the schedule"))
 }
 
 /// A daemon begins: what this changes is who does things from now on.
@@ -79,17 +76,25 @@ pub(crate) fn read(ledger: Reading) -> Result<Opened, BeginError> {
     ledger.join().unwrap_or_else(|why| std::panic::resume_unwind(why))
 }
 
-/// What is opened while the runs are taken. As long as the last one is held the schedule is not: the first daemon needs what is
-/// enabled at once, and any other one what runs.
-type Opening = (Schedule, Reading, Option<SyncSender<()>>);
+/// What is opened while the runs are taken.
+pub(crate) struct Opening {
+    pub(crate) schedule: Schedule,
+    pub(crate) ledger: Reading,
+    /// As long as it is held the schedule is not opened: the first daemon needs what is enabled at once, and any other one
+    /// what runs.
+    pub(crate) hold_back: Option<SyncSender<()>>,
+    /// Told when a daemon that is on trial is so no more.
+    pub(crate) trial: Option<SyncSender<()>>,
+}
 
 /// Takes the runs, while schedule and ledger are being opened.
 pub(crate) fn inherit(handover: &mut Handover, instance: RunId) -> Result<Opening, BeginError> {
     let (hold_back, later) = (handover.starts > 1).then(|| sync_channel(0)).unzip();
-    let schedule = open_schedule(&handover.configuration, later)?;
+    let (confirm, trial) = handover.trial.then(|| sync_channel(1)).unzip();
+    let schedule = open_schedule(&handover.configuration, Gates { later, trial })?;
     let ledger = begin_to_read(handover, instance)?;
     handover.inherit()?;
-    Ok((schedule, ledger, hold_back))
+    Ok(Opening { schedule, ledger, hold_back, trial: confirm })
 }
 
 /// Reads what earlier daemons kept, while the keeper tells of the runs and it is tried how processes are made: both are

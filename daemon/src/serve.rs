@@ -39,7 +39,7 @@ use crate::{
     memory,
     news::{self, Herald},
     notify::{self, NotifySocket},
-    opening,
+    opening::{self, Opening},
     power::PowerPlan,
     processes::Descendants,
     runfile,
@@ -135,8 +135,8 @@ fn live(mut handover: Handover, signals: SignalFd, serving: &Channel) -> Result<
     // Before anything that may take its time: a keeper may be killed at any moment.
     let estate = estate(&handover, signals)?;
     let (logs, instance, audit) = opening::begin_log(&handover, &inbox)?;
-    let (schedule, ledger, hold_back) = opening::inherit(&mut handover, instance)?;
-    let succession = Arc::new(succession(&handover, &estate, &herald));
+    let Opening { schedule, ledger, hold_back, trial } = opening::inherit(&mut handover, instance)?;
+    let succession = Arc::new(succession((trial, &handover), &estate, &herald));
     let Handover { control, spawners, configuration, keeper, inherited, open_files, .. } = handover;
     let who = (keeper, handover.starts, handover.previous);
     let (tracking, cgroups, method, identity) = find_out(&configuration, who)?;
@@ -214,9 +214,13 @@ fn drain(ended: Ended, (jobs, logs, folder): (&Jobs, &LogStore, &Path), keeper: 
     }
 }
 
-fn succession(handover: &Handover, estate: &Estate, herald: &Herald) -> Succession {
+fn succession(
+    (trial, handover): (Option<SyncSender<()>>, &Handover),
+    estate: &Estate,
+    herald: &Herald,
+) -> Succession {
     let follow = (Arc::clone(&estate.life), herald.clone());
-    Succession::new(handover.trial, handover.upgrades.clone(), follow)
+    Succession::new(trial, handover.upgrades.clone(), follow)
 }
 
 /// The end of the machine, as the daemon before has planned it.

@@ -186,6 +186,32 @@ mod tests {
         assert_eq!(store.formats().unwrap(), [3], "the old trees are gone");
     }
 
+    /// As long as it is to be kept the old format is on the disk, whatever is read of it.
+    #[test]
+    fn a_format_that_is_to_be_kept_is_converted_by_the_first_commit() {
+        let (_root, folder) = make();
+        let kept = Options { keep_format: true, ..options(&folder) };
+        for _ in 0..2 {
+            let schedule = Schedule::open_with(&folder, &kept, BOTH).unwrap();
+            assert_eq!((definitions(&schedule), schedule.warnings()), (all(b"xab"), &[][..]));
+        }
+        // The program that knows no other goes on with it, and changes it.
+        let disable = |number: u32| Change::Disable {
+            name: format!("unit-{number}").parse().unwrap(),
+            at: 1,
+            by: Origin::daemon("a test"),
+        };
+        open(&folder, &[]).unwrap().commit(vec![disable(1)]).unwrap();
+        let mut schedule = Schedule::open_with(&folder, &kept, BOTH).unwrap();
+        schedule.commit(vec![disable(2)]).unwrap();
+        assert_eq!(definitions(&schedule), all(b"xab"));
+        drop(schedule);
+        assert_eq!(whole_format(&folder), 3);
+        let schedule = open(&folder, BOTH).unwrap();
+        let disabled: Vec<_> = schedule.entries().filter(|entry| !entry.enabled).collect();
+        assert_eq!((disabled.len(), definitions(&schedule)), (2, all(b"xab")));
+    }
+
     #[test]
     fn a_record_that_cannot_be_converted_stays() {
         fn refuse_one(value: &[u8]) -> Result<Vec<u8>, String> {

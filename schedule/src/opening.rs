@@ -15,7 +15,7 @@ use crate::{
     lock,
     migrate::{self, Step},
     place::Place,
-    reading::{self, Opened, Reading},
+    reading::{self, Older, Opened, Reading},
     store::{Store, Trouble},
 };
 
@@ -24,10 +24,19 @@ use crate::{
 pub(crate) struct Found {
     /// The store, and what it gave.
     pub(crate) opened: Opened,
-    /// Why changes cannot be written; `opened` is then a copy.
-    pub(crate) read_only: Option<String>,
+    /// What `opened` is good for.
+    pub(crate) access: Access,
     /// What went wrong and did no harm.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What can be done with the store of an opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It can be written.
+    ReadWrite,
+    /// It cannot: it is a copy, or has an older format that is to be kept.
+    ReadOnly,
 }
 
 /// A place, locked, with nothing half done in it.
@@ -57,14 +66,16 @@ pub(crate) fn open(place: &Place, options: &Options, steps: &[Step]) -> Result<F
         make_first(place, steps)?;
     }
     let copied = if existed { place.copy_before_opening() } else { Err(String::new()) };
-    let trouble = match reading::open(folder, options.patience, steps) {
+    let older = if options.keep_format { Older::Keep } else { Older::Convert };
+    let trouble = match reading::open(folder, options.patience, steps, older) {
         Ok(mut opened) => {
             match copied {
                 Ok(copy) => keep_last_good(place, &copy, &mut warnings),
                 Err(warning) => warnings.extend(Some(warning).filter(|text| !text.is_empty())),
             }
             warnings.extend(opened.warning.take());
-            return Ok(Found { opened, read_only: None, warnings });
+            let access = if opened.is_older { Access::ReadOnly } else { Access::ReadWrite };
+            return Ok(Found { opened, access, warnings });
         }
         Err(trouble) => trouble,
     };
@@ -77,7 +88,7 @@ pub(crate) fn open(place: &Place, options: &Options, steps: &[Step]) -> Result<F
                     warnings.extend(opened.warning.take());
                     let reason = trouble.to_string();
                     warnings.push(format!("the schedule can be read and not changed: {reason}"));
-                    return Ok(Found { opened, read_only: Some(reason), warnings });
+                    return Ok(Found { opened, access: Access::ReadOnly, warnings });
                 }
                 Err(Trouble::Panicked(_)) => trouble,
                 Err(other) => other,
@@ -150,7 +161,7 @@ fn open_copy(
 ) -> Result<Opened, Trouble> {
     let from = copied.unwrap_or(place.folder());
     let reading = Reading::of(from, place, &options.scratch).map_err(Trouble::Machine)?;
-    reading::open(reading.folder(), options.patience, steps)
+    reading::open(reading.folder(), options.patience, steps, Older::Convert)
 }
 
 /// The error for this trouble; a copy of a damaged store is kept, any other is removed.

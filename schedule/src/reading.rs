@@ -23,6 +23,17 @@ pub(crate) struct Opened {
     pub(crate) contents: Contents,
     pub(crate) bookkeeping: Bookkeeping,
     pub(crate) warning: Option<String>,
+    /// Whether the format of the store is older than that of `contents`.
+    pub(crate) is_older: bool,
+}
+
+/// What becomes of a store of an older format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Older {
+    /// It is brought to the newest.
+    Convert,
+    /// It stays; what is read of it is converted.
+    Keep,
 }
 
 /// What a store that may be damaged still gives.
@@ -36,8 +47,13 @@ pub(crate) struct Remains {
     pub(crate) damage: Option<String>,
 }
 
-/// Opens a store, brings it to the newest format, and reads it. Nothing is believed that the bookkeeping contradicts.
-pub(crate) fn open(folder: &Path, patience: Duration, steps: &[Step]) -> Result<Opened, Trouble> {
+/// Opens a store, and reads it in the newest format. Nothing is believed that the bookkeeping contradicts.
+pub(crate) fn open(
+    folder: &Path,
+    patience: Duration,
+    steps: &[Step],
+    older: Older,
+) -> Result<Opened, Trouble> {
     let mut store = Store::open(folder, patience)?;
     let format = known_format(&store, steps)?;
     let (records, bookkeeping, read) = store.read(format);
@@ -52,9 +68,18 @@ pub(crate) fn open(folder: &Path, patience: Duration, steps: &[Step]) -> Result<
             Some(format!("whether the schedule has lost changes is not known: {sentence}"))
         }
     };
-    let records = migrate::run(&mut store, format, records, &mut bookkeeping, steps)?;
-    migrate::drop_all_but(&mut store, migrate::newest(steps))?;
-    Ok(Opened { store, contents: Contents::read(records), bookkeeping, warning })
+    let is_older = older == Older::Keep && format < migrate::newest(steps);
+    let records = if is_older {
+        let records = migrate::convert(records, format, steps);
+        let borrowed = records.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
+        bookkeeping = Bookkeeping::of(bookkeeping.generation, borrowed);
+        records
+    } else {
+        let records = migrate::run(&mut store, format, records, &mut bookkeeping, steps)?;
+        migrate::drop_all_but(&mut store, migrate::newest(steps))?;
+        records
+    };
+    Ok(Opened { store, contents: Contents::read(records), bookkeeping, warning, is_older })
 }
 
 fn known_format(store: &Store, steps: &[Step]) -> Result<u64, Trouble> {

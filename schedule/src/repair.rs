@@ -8,7 +8,7 @@ use crate::{
     migrate::{STEPS, Step},
     opening,
     place::Place,
-    reading::{self, Reading},
+    reading::{self, Older, Reading},
     salvage,
     store::Trouble,
 };
@@ -63,5 +63,5 @@ fn repair_with(folder: &Path, options: &Options, steps: &[Step]) -> Result<Repai
 fn opens(place: &Place, options: &Options, steps: &[Step]) -> Result<bool, OpenError> {
     let reading = Reading::of(place.folder(), place, &options.scratch)
         .map_err(opening::io_error("copying, for reading,", place.folder()))?;
-    Ok(reading::open(reading.folder(), options.patience, steps).is_ok())
+    Ok(reading::open(reading.folder(), options.patience, steps, Older::Convert).is_ok())
 }

@@ -16,9 +16,9 @@ use crate::{
     generation::Acknowledged,
     lock,
     migrate::{self, STEPS, Step},
-    opening,
+    opening::{self, Access},
     place::Place,
-    reading,
+    reading::{self, Older},
     store::{Store, Trouble},
 };
 
@@ -29,11 +29,14 @@ pub struct Options {
     pub scratch: PathBuf,
     /// For how long a lock is waited for: a child that has not executed its program yet holds it for a moment.
     pub patience: Duration,
+    /// Whether a store of an older format stays as it is, but for what is read of it, until something is committed: for a
+    /// program that may have to make way for the one before it, which cannot read a newer one.
+    pub keep_format: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { scratch: env::temp_dir(), patience: Duration::from_secs(5) }
+        Self { scratch: env::temp_dir(), patience: Duration::from_secs(5), keep_format: false }
     }
 }
 
@@ -46,7 +49,7 @@ pub struct Schedule {
     contents: Contents,
     /// Of `contents`, but for the generation, which is the newest that may be on the disk.
     bookkeeping: Bookkeeping,
-    /// `None` after a failure: the next commit opens it again.
+    /// `None` after a failure, and where the format is kept: the next commit opens it again.
     open: Option<Writable>,
     warnings: Vec<String>,
     /// Held until the schedule is closed; after the store, since fields are dropped in order.
@@ -75,9 +78,9 @@ impl Schedule {
     ) -> Result<Self, OpenError> {
         let (place, lock) = opening::enter(folder, options)?;
         let found = opening::open(&place, options, steps)?;
-        let open = match found.read_only {
-            None => Some(Writable::new(&place, found.opened.store)?),
-            Some(_) => None,
+        let open = match found.access {
+            Access::ReadWrite => Some(Writable::new(&place, found.opened.store)?),
+            Access::ReadOnly => None,
         };
         let (contents, bookkeeping) = (found.opened.contents, found.opened.bookkeeping);
         let options = options.clone();
@@ -185,7 +188,8 @@ impl Schedule {
         if self.lock.is_none() {
             self.lock = lock::take(&self.place, self.options.patience).map_err(closed)?;
         }
-        let opened = reading::open(self.place.folder(), self.options.patience, self.steps)
+        let (folder, patience) = (self.place.folder(), self.options.patience);
+        let opened = reading::open(folder, patience, self.steps, Older::Convert)
             .map_err(|trouble| closed(opening::failed(&self.place, trouble, None)))?;
         let found = opened.bookkeeping.generation;
         if found > self.bookkeeping.generation.saturating_add(1) {

@@ -1,6 +1,7 @@
 //! A thousand deaths of the daemon under services that flap, 50 MB/s of numbered lines, commands and changes of the
 //! schedule: the counts of what was lost, or there twice. Another count as argument; other deaths than kill -9 by their
-//! names, `panic`, `spin` and `leak`, with `--profile dev`, whose daemon makes faults; another storm with AURAE_SEED.
+//! names: `restart` and `upgrade`, which are ordered; `panic`, `spin` and `leak`, with `--profile dev`, whose daemon makes
+//! faults. Another storm with AURAE_SEED.
 
 use std::env;
 
@@ -17,7 +18,9 @@ fn main() {
     if deaths.is_empty() {
         deaths.push(Death::Kill);
     }
-    if let (true, Some(why)) = (deaths != [Death::Kill], Need::Faults.missing()) {
+    if let (true, Some(why)) =
+        (deaths.iter().any(|death| death.needs_faults()), Need::Faults.missing())
+    {
         panic!("{why}: cargo bench -p tests --bench survive --profile dev -- {}", words.join(" "));
     }
     let plan = Plan { seed: seed(), kills, deaths: &deaths, burst: 5_000_000 };

@@ -40,6 +40,15 @@ pub(crate) struct Location {
     pub(crate) scratch: PathBuf,
 }
 
+/// What the thread waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Gates {
+    /// Where something else is more urgent, the store is opened when the sender is dropped.
+    pub(crate) later: Option<Receiver<()>>,
+    /// Where the daemon is on trial, the store is written when this says that it is no more, and not if the sender is gone.
+    pub(crate) trial: Option<Receiver<()>>,
+}
+
 /// The end that everybody has.
 #[derive(Clone)]
 pub(crate) struct Schedule {
@@ -125,16 +134,15 @@ pub(crate) fn cause(error: &dyn std::error::Error) -> String {
 }
 
 impl Schedule {
-    /// Begins to open the store, on a thread that lives as long as the daemon; where there is something more urgent, when the
-    /// sender of `later` is dropped.
-    pub(crate) fn start(location: Location, later: Option<Receiver<()>>) -> io::Result<Self> {
+    /// Begins to open the store, on a thread that lives as long as the daemon.
+    pub(crate) fn start(location: Location, gates: Gates) -> io::Result<Self> {
         let (health, _) = watch::channel(Health::Opening);
         let shared = Arc::new(Shared {
             view: RwLock::new(View::opening()),
             at_start: OnceLock::new(),
             health,
         });
-        let jobs = thread::start(location, Arc::clone(&shared), later)?;
+        let jobs = thread::start(location, Arc::clone(&shared), gates)?;
         Ok(Self { jobs, shared })
     }
 

@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvError, SyncSender, sync_channel},
     },
     time::Duration,
 };
@@ -16,23 +16,24 @@ use units::Name;
 
 use crate::{memory, news};
 
-use super::{Changed, DEPTH, Health, Job, Location, Shared, Unchanged, View, cause};
+use super::{Changed, DEPTH, Gates, Health, Job, Location, Shared, Unchanged, View, cause};
 
 /// For how long a store that could not be opened before is tried again, when somebody asks.
 const SECOND_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Starts it, and begins to open the store: at once, or when what is waited for is dropped.
+/// Starts it, and begins to open the store.
 pub(super) fn start(
     location: Location,
     shared: Arc<Shared>,
-    later: Option<Receiver<()>>,
+    gates: Gates,
 ) -> io::Result<SyncSender<Job>> {
     let (jobs, receiver) = sync_channel(DEPTH);
-    let mut thread = Thread { location, shared, schedule: None, said: String::new() };
+    let mut thread =
+        Thread { location, shared, schedule: None, said: String::new(), trial: gates.trial };
     std::thread::Builder::new().name("schedule".to_owned()).spawn(move || {
         news::ended_by_panic("schedule", || {
             // Nothing is sent: the answer is that the sender is gone.
-            if let Some(later) = later {
+            if let Some(later) = gates.later {
                 later.recv().ok();
                 thread.show(View::opening());
             }
@@ -50,6 +51,8 @@ struct Thread {
     schedule: Option<schedule::Schedule>,
     /// Why it could not be opened, as the log has it: each try would say it again.
     said: String,
+    /// Until the daemon is on trial no more.
+    trial: Option<Receiver<()>>,
 }
 
 /// A caller of [`Job::Change`], and how many changes of the commit are his.
@@ -60,7 +63,8 @@ struct Waiting {
 
 impl Thread {
     fn options(&self, patience: Duration) -> Options {
-        Options { scratch: self.location.scratch.clone(), patience }
+        let scratch = self.location.scratch.clone();
+        Options { scratch, patience, keep_format: self.trial.is_some() }
     }
 
     fn open(&mut self, patience: Duration) {
@@ -123,7 +127,8 @@ impl Thread {
                     }
                     // Who asked may be gone.
                     Job::Export(answer) => drop(answer.send(self.export())),
-                    Job::Repair(answer) => drop(answer.send(self.repair())),
+                    // Where it did nothing there is no answer: the daemon is ending.
+                    Job::Repair(answer) => drop(self.repair().map(|repair| answer.send(repair))),
                     Job::Retry(answer) => {
                         // Readers are many, and each would wait for those before it.
                         drop(self.usable(Duration::ZERO));
@@ -171,6 +176,7 @@ impl Thread {
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<Vec<Result<(), ChangeError>>, Unchanged> {
+        self.await_confirmation().map_err(|RecvError| Unchanged::Ending)?;
         let touched: Vec<Name> = changes.iter().map(|change| name_of(change).clone()).collect();
         let schedule = self.usable(SECOND_PATIENCE).map_err(|why| Unchanged::Unusable { why })?;
         let results =
@@ -230,21 +236,34 @@ impl Thread {
         }
     }
 
-    fn repair(&mut self) -> Result<Repair, RepairError> {
+    /// Nothing is written as long as the daemon may have to make way for the one before it, which may know older formats
+    /// only. That is over in milliseconds, one way or the other.
+    fn await_confirmation(&mut self) -> Result<(), RecvError> {
+        if let Some(trial) = &self.trial {
+            trial.recv()?;
+            self.trial = None;
+        }
+        Ok(())
+    }
+
+    fn repair(&mut self) -> Option<Result<Repair, RepairError>> {
+        self.await_confirmation().ok()?;
         if let Ok(schedule) = self.usable(SECOND_PATIENCE) {
             let (kept, lost) = (schedule.entries().count(), schedule.unreadable());
-            return Ok(Repair { evidence: None, kept, lost });
+            return Some(Ok(Repair { evidence: None, kept, lost }));
         }
-        let repair = schedule::repair(&self.location.folder, &self.options(SECOND_PATIENCE))?;
-        let (kept, lost) = (repair.kept, repair.lost.len());
-        if lost == 0 && repair.evidence.is_none() {
-            tracing::info!(kept, "the schedule is whole; nothing was repaired");
-        } else {
-            tracing::warn!(kept, lost, "the schedule was repaired");
+        let repaired = schedule::repair(&self.location.folder, &self.options(SECOND_PATIENCE));
+        if let Ok(repair) = &repaired {
+            let (kept, lost) = (repair.kept, repair.lost.len());
+            if lost == 0 && repair.evidence.is_none() {
+                tracing::info!(kept, "the schedule is whole; nothing was repaired");
+            } else {
+                tracing::warn!(kept, lost, "the schedule was repaired");
+            }
+            self.show(View::opening());
+            self.open(SECOND_PATIENCE);
         }
-        self.show(View::opening());
-        self.open(SECOND_PATIENCE);
-        Ok(repair)
+        Some(repaired)
     }
 }
 
@@ -282,7 +301,7 @@ mod tests {
             folder: folder.path().join("schedule"),
             scratch: folder.path().to_path_buf(),
         };
-        let schedule = Schedule::start(location.clone(), None).unwrap();
+        let schedule = Schedule::start(location.clone(), Gates::default()).unwrap();
         runtime().block_on(async {
             let mut calls = tokio::task::JoinSet::new();
             for number in 0..100 {
@@ -309,6 +328,38 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_written_on_trial() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location {
+            folder: folder.path().join("schedule"),
+            scratch: folder.path().to_path_buf(),
+        };
+        let on_trial = || {
+            let (confirm, trial) = std::sync::mpsc::sync_channel(1);
+            let gates = Gates { trial: Some(trial), ..Gates::default() };
+            (confirm, Schedule::start(location.clone(), gates).unwrap())
+        };
+        runtime().block_on(async {
+            let (confirm, schedule) = on_trial();
+            let mut change = Box::pin(schedule.change(enable("a")));
+            tokio::select! {
+                biased;
+                answer = &mut change => panic!("{answer:?}"),
+                entries = schedule.entries() => assert_eq!(entries.unwrap().len(), 0),
+            }
+            confirm.try_send(()).unwrap();
+            assert!(change.await.unwrap().remove(0).is_ok());
+            schedule.change(enable("b")).await.unwrap();
+            drop(schedule);
+            let (confirm, schedule) = on_trial();
+            drop(confirm);
+            let why = schedule.change(enable("c")).await.unwrap_err();
+            assert!(matches!(why, Unchanged::Ending), "{why}");
+            assert_eq!(schedule.entries().await.unwrap().len(), 2);
+        });
+    }
+
+    #[test]
     fn a_store_that_was_in_the_way_is_opened_when_it_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let location = Location {
@@ -316,7 +367,7 @@ mod tests {
             scratch: folder.path().to_path_buf(),
         };
         fs::write(&location.folder, "a file").unwrap();
-        let schedule = Schedule::start(location.clone(), None).unwrap();
+        let schedule = Schedule::start(location.clone(), Gates::default()).unwrap();
         runtime().block_on(async {
             let refused = schedule.change(enable("a")).await.unwrap_err();
             assert!(matches!(refused, Unchanged::Unusable { .. }), "{refused}");

@@ -10,8 +10,9 @@ pub(crate) mod check;
 mod execute;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
+    mpsc::SyncSender,
 };
 
 use keeper::protocol::Upgrades;
@@ -34,7 +35,8 @@ pub(crate) struct Departure {
 /// Whether and how we may be followed.
 #[derive(Debug)]
 pub(crate) struct Succession {
-    trial: AtomicBool,
+    /// Who waits until we are on trial no more, as long as we are.
+    trial: Mutex<Option<SyncSender<()>>>,
     leaving: AtomicBool,
     upgrades: Upgrades,
     keeper: Arc<KeeperLife>,
@@ -63,7 +65,7 @@ pub(crate) enum Stay {
 impl Succession {
     /// As the keeper says.
     pub(crate) fn new(
-        trial: bool,
+        trial: Option<SyncSender<()>>,
         upgrades: Upgrades,
         (keeper, herald): (Arc<KeeperLife>, Herald),
     ) -> Self {
@@ -72,12 +74,14 @@ impl Succession {
 
     /// Whether the keeper has still to find us healthy: nothing may be written that the program before us cannot read.
     pub(crate) fn on_trial(&self) -> bool {
-        self.trial.load(Ordering::Acquire)
+        self.trial.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// It has.
     pub(crate) fn confirm(&self) {
-        self.trial.store(false, Ordering::Release);
+        let waits = self.trial.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // There is room for the one word; who does not wait any more has written nothing.
+        waits.map(|waits| waits.try_send(()).ok());
     }
 
     /// What became of upgrades before us.

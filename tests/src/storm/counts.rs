@@ -13,6 +13,7 @@ pub struct Counts {
     pub kills: u32,
     pub(super) while_starting: u32,
     pub(super) faults: u32,
+    pub(super) orders: u32,
     pub(super) took: Duration,
     pub(super) lives: usize,
     pub(super) lost: usize,
@@ -78,8 +79,8 @@ impl fmt::Display for Counts {
         writeln!(out, "AURAE_SEED={}", self.seed)?;
         writeln!(
             out,
-            "deaths of the daemon    {:>9}   {} while starting, {} by faults; in {took:.1} s",
-            self.kills, self.while_starting, self.faults
+            "deaths of the daemon    {:>9}   {} while starting, {} by faults, {} by order; in {took:.1} s",
+            self.kills, self.while_starting, self.faults, self.orders
         )?;
         writeln!(
             out,

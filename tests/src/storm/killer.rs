@@ -1,6 +1,11 @@
-//! Who kills the daemon, and never the keeper: at random moments, while it serves and while it starts.
+//! Who has the daemon end, and never the keeper: at random moments, while it serves and while it starts.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -10,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{Counts, Random};
 use crate::{
-    Daemon, Options, Process, procfs,
+    Daemon, Options, Process, binaries, procfs,
     wait::{eventually, holds_within, pass},
 };
 
@@ -32,6 +37,17 @@ pub enum Death {
     Spin,
     /// Its supervisor takes all the memory that it can get.
     Leak,
+    /// By order, for another of its program.
+    Restart,
+    /// By order, for other programs, of which the keeper's own is one.
+    Upgrade,
+}
+
+/// How a death is brought about.
+enum How {
+    Signal,
+    Fault(&'static str),
+    Order(Vec<String>),
 }
 
 impl Death {
@@ -43,16 +59,30 @@ impl Death {
             "panic" => Some(Self::Panic),
             "spin" => Some(Self::Spin),
             "leak" => Some(Self::Leak),
+            "restart" => Some(Self::Restart),
+            "upgrade" => Some(Self::Upgrade),
             _ => None,
         }
     }
 
-    fn fault(self) -> Option<&'static str> {
+    /// Whether only a program that was built for that dies so.
+    #[must_use]
+    pub fn needs_faults(self) -> bool {
+        matches!(self.how(&[]), How::Fault(_))
+    }
+
+    /// An upgrade is to the first of these.
+    fn how(self, releases: &[PathBuf]) -> How {
         match self {
-            Self::Kill => None,
-            Self::Panic => Some("panic"),
-            Self::Spin => Some("spin"),
-            Self::Leak => Some("leak"),
+            Self::Kill => How::Signal,
+            Self::Panic => How::Fault("panic"),
+            Self::Spin => How::Fault("spin"),
+            Self::Leak => How::Fault("leak"),
+            Self::Restart => How::Order(vec!["restart".to_owned()]),
+            Self::Upgrade => {
+                let program = releases.first().and_then(|path| path.to_str()).map(str::to_owned);
+                How::Order(std::iter::once("upgrade".to_owned()).chain(program).collect())
+            }
         }
     }
 }
@@ -143,6 +173,21 @@ pub(super) struct Killer<'d> {
     pub(super) last: i32,
     /// Processes that looked like a daemon when it had died: its children on their way to their programs.
     pub(super) unborn: Vec<i32>,
+    /// The daemon's program, with the keeper's beside it, in two folders: the next to be upgraded to is the first.
+    pub(super) releases: Vec<PathBuf>,
+    /// Whoever gave the last order, and waits for the next daemon.
+    pub(super) waits: Option<Process>,
+}
+
+/// The programs, once more, in folders of their own.
+pub(super) fn releases(daemon: &Daemon) -> Vec<PathBuf> {
+    let put = |name: &str| {
+        let folder = daemon.path().join(name);
+        fs::create_dir(&folder).expect("the daemon's folder is ours");
+        binaries::put("auraed", &folder, "auraed");
+        binaries::put("auraed-core", &folder, "auraed-core")
+    };
+    ["release-a", "release-b"].map(put).to_vec()
 }
 
 impl Killer<'_> {
@@ -151,27 +196,69 @@ impl Killer<'_> {
         let deaths = u64::try_from(self.deaths.len()).expect("a few");
         let death = self.deaths[usize::try_from(self.random.below(deaths)).expect("a few")];
         let starting = self.last != 0 && self.random.below(STARTS) == 0;
-        // One that has not served yet is given much longer than a bound: see docs/keeper-protocol.md.
-        let newborn = if starting && death != Death::Spin { self.newborn() } else { None };
+        let how = death.how(&self.releases);
+        // One that has not served yet is given much longer than a bound: see docs/keeper-protocol.md. And it takes no orders.
+        let dies_unborn = death != Death::Spin && !matches!(how, How::Order(_));
+        let newborn = if starting && dies_unborn { self.newborn() } else { None };
         let bound = if newborn.is_some() { LONGEST_START } else { LONGEST_LIFE };
         let pid = newborn.unwrap_or_else(|| self.answering());
+        if newborn.is_none() {
+            self.last_order_was_carried_out(counts);
+        }
         begin();
         pass(Duration::from_micros(self.random.below(bound)));
         counts.kills += 1;
         counts.while_starting += u32::from(newborn.is_some());
-        match death.fault() {
+        match how {
             // One that is gone already is noticed by the count of those that were started.
-            None => {
+            How::Signal => {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
-            Some(fault) => {
+            How::Fault(fault) => {
                 counts.faults += 1;
                 self.faults.ask_for(PLACES[usize::from(self.random.below(2) == 0)], fault);
             }
+            How::Order(words) => {
+                counts.orders += 1;
+                self.order(pid, &words);
+            }
         }
         eventually("the daemon dies", || procfs::gone(pid));
+        // What was ordered for one that died while it started is whatever became of it.
+        if newborn.is_some() {
+            self.waits = None;
+        }
         self.unborn = cores(self.daemon.keeper());
         self.last = pid;
+    }
+
+    /// Has somebody order it, who then waits for the next daemon.
+    fn order(&mut self, pid: i32, words: &[String]) {
+        let words: Vec<&str> =
+            std::iter::once("daemon").chain(words.iter().map(String::as_str)).collect();
+        let mut refused = true;
+        while refused {
+            let order = self.daemon.start_aer(&words);
+            eventually("it leaves, or stays", || procfs::gone(pid) || order.end_within_no_time());
+            refused = !procfs::gone(pid);
+            if refused {
+                let why = order.finish().err();
+                assert!(why.contains("on trial until"), "{why}");
+            } else {
+                self.waits = Some(order);
+            }
+        }
+        self.releases.reverse();
+    }
+
+    /// Nothing has befallen the daemon that was to come by the last order.
+    pub(super) fn last_order_was_carried_out(&mut self, counts: &mut Counts) {
+        if let Some(order) = self.waits.take() {
+            let output = order.finish();
+            if !output.status.success() {
+                counts.complain(format!("an order was not carried out: {}", output.err()));
+            }
+        }
     }
 
     /// A daemon that answers.

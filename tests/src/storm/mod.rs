@@ -89,11 +89,18 @@ pub fn storm(daemon: &Daemon, faults: &Faults, plan: &Plan<'_>) -> Counts {
         random: random.branch(),
         last: 0,
         unborn: Vec::new(),
+        releases: if deaths.contains(&Death::Upgrade) {
+            killer::releases(daemon)
+        } else {
+            Vec::new()
+        },
+        waits: None,
     };
     for _ in 0..plan.kills {
         killer.kill(&mut counts, || printers.print());
     }
     killer.answering();
+    killer.last_order_was_carried_out(&mut counts);
     let took = u64::try_from(wall_clock() - begun).expect("time goes on");
     counts.took = Duration::from_nanos(took);
     callers.end(&mut counts);

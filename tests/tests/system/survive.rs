@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut all = cases![[];
         fifty_kills_lose_nothing,
         kills_without_cgroups_lose_nothing,
+        restarts_and_upgrades_lose_nothing,
         whoever_counts_lines_sees_each_fault,
     ];
     all.extend(cases![[Need::Faults]; panics_lose_nothing, spins_lose_nothing, leaks_lose_nothing]);
@@ -43,6 +44,11 @@ fn fifty_kills_lose_nothing() {
 /// The same without cgroups.
 fn kills_without_cgroups_lose_nothing() {
     lose_nothing(Options::default().tracking(Tracking::BestEffort), 10, &[Death::Kill]);
+}
+
+/// The same where it is restarted and upgraded, its keeper too, and killed, also before the one that follows serves.
+fn restarts_and_upgrades_lose_nothing() {
+    lose_nothing(Options::default(), 15, &[Death::Restart, Death::Upgrade, Death::Kill]);
 }
 
 /// The same where the supervisor panics.
