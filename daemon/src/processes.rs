@@ -261,6 +261,11 @@ pub(crate) fn is_zombie(pid: i32) -> bool {
     is_dead(pid).unwrap_or(false)
 }
 
+/// Whether it, or this thread of ours, waits for a disk or the like and cannot be disturbed.
+pub(crate) fn waits_for_disk(id: i32) -> bool {
+    stat(id, 3).is_ok_and(|state| state == "D")
+}
+
 fn leads_session(pid: i32) -> bool {
     stat(pid, 6).is_ok_and(|session| session == pid.to_string())
 }

@@ -71,6 +71,20 @@ pub fn put(name: &str, folder: &Path, under: &str) -> PathBuf {
     to
 }
 
+/// Both programs once more in two folders in this one: the daemon's, with the keeper's beside it.
+///
+/// # Panics
+/// Where they cannot be put there.
+#[must_use]
+pub fn releases(folder: &Path) -> [PathBuf; 2] {
+    ["release-a", "release-b"].map(|name| {
+        let folder = folder.join(name);
+        fs::create_dir(&folder).expect("the folder is ours");
+        put("auraed", &folder, "auraed");
+        put("auraed-core", &folder, "auraed-core")
+    })
+}
+
 /// A folder of the programs that another user can reach: the usual one, or else links or copies below
 /// `inside`, which goes away with the daemon's own folder.
 ///

@@ -2,9 +2,13 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use nix::unistd::Pid;
 use units::RunId;
 
 use crate::{
@@ -55,13 +59,26 @@ pub(crate) struct Shared {
     pub(crate) news: News,
     pub(crate) upkeep: Arc<Upkeep>,
     problems: Mutex<Vec<Problem>>,
+    /// The writer's thread, once it runs.
+    pub(crate) writer: OnceLock<Pid>,
+    turns: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(root: PathBuf, queue: Queue, remembered: usize, upkeep: Upkeep) -> Self {
         let recent = Recent::new(remembered);
         let (news, problems) = (News::default(), Mutex::default());
-        Self { root, queue, recent, news, upkeep: Arc::new(upkeep), problems }
+        let (upkeep, writer, turns) = (Arc::new(upkeep), OnceLock::new(), AtomicU64::new(0));
+        Self { root, queue, recent, news, upkeep, problems, writer, turns }
+    }
+
+    /// The writer has done something.
+    pub(crate) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     pub(crate) fn problems(&self) -> Vec<Problem> {

@@ -317,6 +317,19 @@ impl LogStore {
         self.shared().queue.append(line, false);
     }
 
+    /// How much the writer has done. It grows whenever it does something, and as long as it does not, it has nothing to do, or
+    /// waits for the disk, or hangs.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.shared().turns()
+    }
+
+    /// The writer's thread, once it runs (gettid(2)).
+    #[must_use]
+    pub fn writer_thread(&self) -> Option<i32> {
+        self.shared().writer.get().map(|thread| thread.as_raw())
+    }
+
     /// What is wrong at present: logs that cannot be written, filesystems that cannot splice.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {

@@ -20,6 +20,7 @@ use nix::{
         epoll::{EpollEvent, EpollFlags, EpollTimeout},
         time::{TimeSpec, TimeValLike},
     },
+    unistd::gettid,
 };
 use units::RunId;
 
@@ -98,7 +99,9 @@ impl Writer {
     /// Works until the store is closed and all that was asked before is done.
     pub(crate) fn run(mut self) {
         let mut events = [EpollEvent::empty(); EVENTS];
+        self.shared.writer.get_or_init(gettid);
         while !self.closed {
+            self.shared.turn();
             let timeout = match self.retry {
                 _ if !self.overflowing.is_empty() || !self.loaded.is_empty() => EpollTimeout::ZERO,
                 Some(_) => EpollTimeout::try_from(RETRY).unwrap_or(EpollTimeout::NONE),
@@ -259,7 +262,9 @@ impl Writer {
         for token in std::mem::take(&mut run.pipes) {
             let Some(mut pipe) = self.pipes.remove(&token) else { continue };
             let mut moving = Move { shared: &self.shared, null: &self.null, log, run: &mut run };
-            while moving.take_overflow(&mut pipe, clock::now()) {}
+            while moving.take_overflow(&mut pipe, clock::now()) {
+                self.shared.turn();
+            }
             moving.drain(&mut pipe);
             // The keeper holds the pipe too, so closing our end would not end the watch.
             let _unwatched = self.shared.queue.epoll().delete(pipe.end());

@@ -166,6 +166,11 @@ impl Receiver {
         self.bell.rung.store(false, Ordering::Release);
     }
 
+    /// See [`Inbox::bound`].
+    pub(super) fn bound(&self) -> Duration {
+        self.bell.bound
+    }
+
     /// The message that was taken last has been dealt with.
     pub(super) fn done(&self) {
         self.bell.done.fetch_add(1, Ordering::Relaxed);

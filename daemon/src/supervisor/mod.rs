@@ -9,6 +9,7 @@ mod deeds;
 mod forsaken;
 mod inbox;
 mod keeping;
+mod log_debt;
 mod looking;
 mod orphan;
 
@@ -36,6 +37,7 @@ use uuid::Uuid;
 
 pub(crate) use adoption::{Adopted, Found};
 pub(crate) use inbox::{Busy, Caller, Inbox, Message, Receiver};
+use log_debt::LogDebt;
 pub(crate) use orphan::{Estate, take_signals_over};
 
 use crate::{
@@ -132,6 +134,7 @@ pub(crate) struct Supervisor {
     notify: NotifySocket,
     estate: Estate,
     logs: LogStore,
+    log_debt: LogDebt,
     audit: Audit,
     jobs: Jobs,
     changes: Arc<Changes>,
@@ -206,6 +209,7 @@ impl Supervisor {
             callers: HashMap::new(),
             tracking: parts.tracking,
             epoll,
+            log_debt: LogDebt::new(parts.inbox.bound()),
             inbox: parts.inbox,
             keeper: parts.keeper,
             notify: parts.notify,
@@ -273,14 +277,15 @@ impl Supervisor {
                 self.tell_heard();
             }
             self.keep_again(now);
+            self.look_at_log_writer(now);
             self.look_again();
         }
     }
 
     fn timeout(&self) -> EpollTimeout {
         let look = Some(LOOK).filter(|_| self.has_to_look());
-        let others = self.tell_heard_at.into_iter().chain(self.ledger.retry_at());
-        let deadline = self.core.next_deadline().into_iter().chain(others).min();
+        let due = [self.tell_heard_at, self.ledger.retry_at(), self.log_debt.due_at()];
+        let deadline = self.core.next_deadline().into_iter().chain(due.into_iter().flatten()).min();
         let left = deadline.map(|at| at.saturating_sub(clock::now().monotonic));
         let Some(left) = left.into_iter().chain(look).min() else { return EpollTimeout::NONE };
         // Rounded up, so that the deadline has passed when we wake.
@@ -308,7 +313,10 @@ impl Supervisor {
                     self.step(Event::Spawned { run, pid });
                 }
                 Message::Event(event) => self.step(event),
-                Message::LogFinished(finished) => deeds::log_finished(self, &finished),
+                Message::LogFinished(finished) => {
+                    self.log_debt.paid(clock::now().monotonic, self.logs.turns());
+                    deeds::log_finished(self, &finished);
+                }
                 // What comes after it is for the next daemon.
                 Message::Leave => {
                     self.leaving = true;

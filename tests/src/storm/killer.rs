@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{Counts, Random};
 use crate::{
-    Daemon, Options, Process, binaries, procfs,
+    Daemon, Options, Process, procfs,
     wait::{eventually, holds_within, pass},
 };
 
@@ -177,17 +177,6 @@ pub(super) struct Killer<'d> {
     pub(super) releases: Vec<PathBuf>,
     /// Whoever gave the last order, and waits for the next daemon.
     pub(super) waits: Option<Process>,
-}
-
-/// The programs, once more, in folders of their own.
-pub(super) fn releases(daemon: &Daemon) -> Vec<PathBuf> {
-    let put = |name: &str| {
-        let folder = daemon.path().join(name);
-        fs::create_dir(&folder).expect("the daemon's folder is ours");
-        binaries::put("auraed", &folder, "auraed");
-        binaries::put("auraed-core", &folder, "auraed-core")
-    };
-    ["release-a", "release-b"].map(put).to_vec()
 }
 
 impl Killer<'_> {

@@ -26,7 +26,7 @@ pub use killer::{Death, Faults, limit_memory};
 pub use lives::Ending;
 use task::Task;
 
-use crate::{Daemon, Options, wait::wall_clock};
+use crate::{Daemon, Options, binaries, wait::wall_clock};
 
 /// How long a client of the storm goes without a daemon.
 const WITHOUT_DAEMON: Duration = Duration::from_secs(120);
@@ -90,7 +90,7 @@ pub fn storm(daemon: &Daemon, faults: &Faults, plan: &Plan<'_>) -> Counts {
         last: 0,
         unborn: Vec::new(),
         releases: if deaths.contains(&Death::Upgrade) {
-            killer::releases(daemon)
+            binaries::releases(daemon.path()).to_vec()
         } else {
             Vec::new()
         },

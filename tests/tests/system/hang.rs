@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_daemon_that_spins_on_an_exit_is_replaced,
         a_daemon_that_spins_on_a_call_is_replaced,
         doors_that_spin_are_replaced,
+        a_log_writer_that_spins_is_replaced,
         a_thread_that_panics_takes_the_daemon_along,
         a_daemon_that_leaks_until_it_has_no_memory_is_replaced,
         a_slow_daemon_is_not_ended,
@@ -110,6 +111,30 @@ fn doors_that_spin_are_replaced() {
         let second = daemon.start_aer(&["status"]);
         replaced_because(daemon, &before, "the answer of its doors to a probe");
         drop((first, second));
+    });
+}
+
+/// A log writer that spins keeps the end of a run from being told; what the next daemon tells of it is all that there was.
+fn a_log_writer_that_spins_is_replaced() {
+    let faults = Faults::new();
+    Daemon::with(options(&faults), |daemon| {
+        let before = daemon.status();
+        faults.ask_for("log-writer", "spin");
+        // It takes a run that ends before its output is moved.
+        let mut found = None;
+        eventually("the log writer spins", || {
+            let run = daemon.run(argv(&["/usr/bin/head", "-c", "3000000", "/dev/zero"]));
+            let id = run.started.run_id.clone();
+            eventually("it has ended, or the writer spins", || {
+                daemon.status().runs_live == 0 || !faults.waits("log-writer")
+            });
+            found = (!faults.waits("log-writer")).then_some((run, id));
+            found.is_some()
+        });
+        replaced_because(daemon, &before, "the log writer hangs");
+        let (run, id) = found.unwrap();
+        assert_eq!(daemon.logs_of(&id).stdout.len(), 3_000_000);
+        drop(run);
     });
 }
 
