@@ -100,6 +100,19 @@ fn complaint(house: &House, text: &str) -> String {
     checked.err()
 }
 
+/// Whoever checks a configuration may have files open of which we know nothing.
+#[test]
+fn a_configuration_is_checked_whatever_is_open() {
+    let house = House::prepare(Options::default());
+    fs::write(house.config(), "").expect("our folder");
+    let mut command = house.command("/bin/sh");
+    let checker = house.binary("auraed-core");
+    command.args(["-c", "exec \"$0\" configure --config \"$1\" 3< \"$1\"", &checker]);
+    command.arg(house.config());
+    let checked = Process::start(command, || {}).finish();
+    assert_eq!((checked.code(), checked.err().as_str()), (Some(0), ""));
+}
+
 /// The configuration of the documents is accepted, and has every key that there is.
 #[test]
 fn the_documented_configuration_is_whole() {

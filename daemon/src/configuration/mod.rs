@@ -13,13 +13,14 @@ mod metrics;
 use std::{
     ffi::OsString,
     io::{self, Write},
-    os::unix::ffi::OsStrExt,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
 use keeper::channel::Channel;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use doors::{DrpcDoor, DruncDoor};
@@ -229,10 +230,18 @@ impl Configuration {
     }
 }
 
+/// As the keeper's pipe is.
+fn is_for_writing(descriptor: &OwnedFd) -> bool {
+    let flags = fcntl(descriptor, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
+    flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == OFlag::O_WRONLY)
+}
+
 /// The verb `configure`: reads the rest of the command line and prints to the descriptor that the keeper
 /// gave; without one, checks only.
 pub(crate) fn configure(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let keeper = Channel::inherited(keeper::protocol::CONTROL).map(Channel::into_descriptor);
+    // Whoever checks by hand may have left us a file under that number.
+    let keeper = keeper.ok().filter(is_for_writing);
     let arguments = match arguments::parse(arguments) {
         Ok(arguments) => arguments,
         Err(said) => return said,
@@ -240,8 +249,8 @@ pub(crate) fn configure(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let printed = complete(arguments).and_then(|configuration| configuration.print());
     match (printed, keeper) {
         (Err(why), _) => crate::fail(&why.to_string()),
-        (Ok(_), Err(_)) => ExitCode::SUCCESS,
-        (Ok(bytes), Ok(keeper)) => match std::fs::File::from(keeper).write_all(&bytes) {
+        (Ok(_), None) => ExitCode::SUCCESS,
+        (Ok(bytes), Some(keeper)) => match std::fs::File::from(keeper).write_all(&bytes) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => crate::fail(&format!("cannot answer the keeper: {why}")),
         },
