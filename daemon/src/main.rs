@@ -11,6 +11,7 @@ mod bequest;
 mod cgroups;
 mod changes;
 mod clock;
+mod code;
 mod configuration;
 mod daemon_log;
 mod definition;

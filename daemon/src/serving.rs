@@ -10,6 +10,7 @@ use keeper::{
 use tokio::{sync::mpsc, task::JoinHandle as Task};
 
 use crate::{
+    code,
     doors::{self, grpc::Connections},
     ending,
     keeper_life::KeeperLife,
@@ -97,7 +98,7 @@ pub(crate) fn serve(
         let drpc = doors::drpc::serve(&door, closed);
         let core = door.clone();
         crate::power::keep(&door.power);
-        tokio::spawn(boot::boot(door, boot));
+        tokio::spawn(begin(door, boot));
         tokio::select! {
             () = all_ended.notified() => {}
             turn = turn(&mut news, (keeper, &inbox), &core) => match turn {
@@ -131,6 +132,14 @@ pub(crate) fn serve(
     });
     runtime.shutdown_timeout(Duration::ZERO);
     outcome
+}
+
+/// Starts what is enabled; then the start is over.
+async fn begin(door: doors::Core, boot: Boot) {
+    let schedule = door.schedule.clone();
+    boot::boot(door, boot).await;
+    schedule.opened().await;
+    code::give_back();
 }
 
 /// Calls get their last answers, and files what was printed last; whoever does not take them in time goes without.
