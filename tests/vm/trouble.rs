@@ -100,13 +100,19 @@ fn rescue_and_masks_start_less() {
     assert_eq!(status(&machine)["problems"], json!([]));
 }
 
-/// A configuration that cannot be read is as if there were none, and told.
+/// A configuration that cannot be read is as if there were none, and told: by the API, and in the kernel's log.
 fn a_broken_configuration_is_told() {
     let disk = Disk::make(|root| {
         fs::write(root.join("etc/aurae/auraed.toml"), "[system]\nsokcet = \"/tmp/x\"\n").unwrap();
     });
     let machine = start(boot("a_broken_configuration_is_told", &disk));
     tells(&machine, "sokcet");
+    // The whole sentence, line by line: what is wrong, where, and what comes of it.
+    let logged = machine.agent.kernel_log();
+    let ours: Vec<&str> = logged.lines().filter(|line| line.contains("auraed-core: ")).collect();
+    for what in ["auraed.toml is wrong", "line 2", "sokcet", "going on as if there were none"] {
+        assert!(ours.iter().any(|line| line.contains(what)), "no {what:?}: {ours:#?}");
+    }
     until_running(&machine, "steady");
     executes(&machine);
 }

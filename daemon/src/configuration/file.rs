@@ -4,7 +4,7 @@ use std::{
     collections::hash_map::DefaultHasher,
     fs,
     hash::{Hash, Hasher},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use crate::daemon_log::check_filter;
 
 use super::{
     Configuration, ConfigurationError, MetricsListen, Role, arguments::Arguments, doors::Doors,
-    export, logs::Logs,
+    export, logs::Logs, telling::tell,
 };
 
 /// The bound of an orderly end, and of a start: systemd's DefaultTimeoutStopSec= and -StartSec=.
@@ -265,17 +265,20 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
         );
     }
     // Where there is one already nothing is taken that is wrong. The command line is what it was.
-    let lenient = arguments.role != Role::Service;
-    let lenient_with_file = lenient && arguments.instead_of.is_none();
+    let lenient_with_file = arguments.role != Role::Service && arguments.instead_of.is_none();
     let file = match read(path.as_deref(), wanted) {
         // A machine has to come up, and its API to say why it is not as it should be.
         Err(why) if lenient_with_file => {
-            complain(&mut problems, format!("{why}; going on as if there were none"));
+            complain(
+                arguments.role,
+                &mut problems,
+                format!("{why}; going on as if there were none"),
+            );
             File::default()
         }
         file => file?,
     };
-    let log = log_filter(arguments.log, lenient, &mut problems)?;
+    let log = log_filter(arguments.log, arguments.role, &mut problems)?;
     let runtime_dir = absolute(
         arguments.runtime_dir.or(file.system.runtime_dir).unwrap_or_else(|| places.runtime.clone()),
     );
@@ -319,12 +322,12 @@ pub(super) fn complete(arguments: Arguments) -> Result<Configuration, Configurat
 /// The filter that the command line names.
 fn log_filter(
     filter: Option<String>,
-    lenient: bool,
+    role: Role,
     problems: &mut Vec<String>,
 ) -> Result<Option<String>, ConfigurationError> {
     match filter.as_deref().map(check_filter) {
-        Some(Err(why)) if lenient => {
-            complain(problems, format!("{why}; going on with info"));
+        Some(Err(why)) if role != Role::Service => {
+            complain(role, problems, format!("{why}; going on with info"));
             Ok(None)
         }
         Some(Err(why)) => Err(ConfigurationError::Argument { flag: "log", why }),
@@ -347,8 +350,8 @@ fn read(path: Option<&Path>, wanted: bool) -> Result<File, ConfigurationError> {
 }
 
 /// Says what is wrong here and now, and keeps it for Status.
-fn complain(problems: &mut Vec<String>, sentence: String) {
-    drop(writeln!(io::stderr().lock(), "auraed-core: {sentence}"));
+fn complain(role: Role, problems: &mut Vec<String>, sentence: String) {
+    tell(role, &sentence);
     problems.push(sentence);
 }
 

@@ -9,6 +9,7 @@ mod export;
 mod file;
 mod logs;
 mod metrics;
+mod telling;
 
 use std::{
     ffi::OsString,
@@ -246,9 +247,13 @@ pub(crate) fn configure(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(said) => return said,
     };
+    let role = arguments.role;
     let printed = complete(arguments).and_then(|configuration| configuration.print());
     match (printed, keeper) {
-        (Err(why), _) => crate::fail(&why.to_string()),
+        (Err(why), _) => {
+            telling::tell(role, &why.to_string());
+            ExitCode::FAILURE
+        }
         (Ok(_), None) => ExitCode::SUCCESS,
         (Ok(bytes), Some(keeper)) => match std::fs::File::from(keeper).write_all(&bytes) {
             Ok(()) => ExitCode::SUCCESS,
