@@ -6,7 +6,8 @@
 //! `midwife` a spawner that has made a process and told nobody), which says `panic`, `spin`, `leak` or `slow`, and removes
 //! it, so that it happens once. `panic 1/1000` and the like stay, and happen once in so many times.
 //!
-//! The keeper has one fault of its own, in debug builds: with `AURAED_FAULTS_KEEPER` it cannot take another's place.
+//! The keeper has faults of its own, in debug builds: with `AURAED_FAULTS_KEEPER` it cannot take another's place, and as PID 1
+//! or as `auraed init` it panics where there is a file /run/aurae/panic when a signal comes: SIGUSR2, or any that init hands on.
 
 #[cfg(any(debug_assertions, feature = "faults"))]
 mod requested {

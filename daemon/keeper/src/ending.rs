@@ -4,7 +4,7 @@ use keeper::protocol::Power;
 
 use crate::{
     daemon::Leaving,
-    first::{Aim, Role},
+    first::{Aim, Role, init::Main},
     keep::Keeper,
     process::{self, clock},
     say,
@@ -38,7 +38,7 @@ impl Keeper {
             self.end(Aim::Boot, false);
         }
         // A container ends with its main command.
-        let main_ended = self.first.main.is_some_and(|main| main.status.is_some());
+        let main_ended = self.first.main.as_ref().is_some_and(Main::has_ended);
         if main_ended && !self.is_ending() {
             self.stop();
         }
@@ -105,7 +105,7 @@ impl Keeper {
 /// A fault that a test has asked for.
 #[cfg(debug_assertions)]
 #[expect(clippy::panic, reason = "a test asks for it")]
-fn panic_if_wanted() {
+pub(crate) fn panic_if_wanted() {
     let wanted = std::path::Path::new("/run/aurae/panic");
     if std::env::var_os("AURAED_FAULTS_KEEPER").is_some() && std::fs::remove_file(wanted).is_ok() {
         panic!("a fault that was asked for");

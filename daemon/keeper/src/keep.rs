@@ -328,8 +328,10 @@ impl Keeper {
         let mut child_ended = false;
         while let Ok(Some(signal)) = self.signals.read_signal() {
             let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
-            if let Some(main) = self.first.main.filter(|_| number != libc::SIGCHLD) {
+            if let Some(main) = self.first.main.as_ref().filter(|_| number != libc::SIGCHLD) {
                 main.signal(number);
+                #[cfg(debug_assertions)]
+                crate::ending::panic_if_wanted();
                 continue;
             }
             match signals::wish(self.first.role, number) {

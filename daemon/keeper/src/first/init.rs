@@ -2,13 +2,19 @@
 //! every signal that can be handed on, orphans are reaped, its exit status is ours; the daemon serves its API beside it,
 //! where it can.
 //!
-//! Invariant: the command does not depend on the daemon. Where that cannot begin, it is said, and the command goes on.
+//! Invariants:
+//! - The command does not depend on the daemon. Where that cannot begin, it is said, and the command goes on.
+//! - Nor does it depend on a keeper without faults: after a panic everything is taken up anew from the daemon, as by the first
+//!   process of a machine, and how the command ended is known all the same.
 
 use std::{
+    cell::Cell,
     ffi::{CString, OsString},
     io::IsTerminal,
     os::unix::ffi::OsStringExt,
+    panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
+    rc::Rc,
     time::Instant,
 };
 
@@ -19,10 +25,10 @@ use nix::{
     unistd::{Pid, execvp, setpgid},
 };
 
-use super::{First, Role, calls, signals};
+use super::{First, LONGEST_PAUSE, PANICKED, Role, calls, pause_after, signals};
 use crate::{
     Failure,
-    keep::Keeper,
+    keep::{Keeper, STABLE},
     process::{self, clock},
     say,
 };
@@ -34,35 +40,51 @@ const NOT_EXECUTABLE: u8 = 126;
 const KILLED: u8 = 128 + 9;
 
 /// The main command.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Main {
     pub(crate) pid: i32,
-    /// As a shell counts it, once it has ended.
-    pub(crate) status: Option<u8>,
+    /// As a shell counts it, once it has ended. Shared with every clone: nobody can be asked again once it is reaped, so that a
+    /// panic must not take it along.
+    status: Rc<Cell<Option<u8>>>,
 }
 
 impl Main {
+    /// One that runs.
+    pub(crate) fn new(pid: i32) -> Self {
+        Self { pid, status: Rc::default() }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.get().is_some()
+    }
+
     /// Hands a signal on.
     pub(crate) fn signal(&self, signal: i32) {
-        if self.status.is_none() {
+        if !self.has_ended() {
             calls::send(self.pid, signal).ok();
         }
     }
 
     /// How it ended.
-    pub(crate) fn ended(&mut self, exit: &Exit) {
+    pub(crate) fn ended(&self, exit: &Exit) {
         let status = match exit.how {
             How::Exited => exit.status,
             How::Killed | How::Dumped => exit.status.saturating_add(128),
         };
-        self.status = Some(u8::try_from(status).unwrap_or(u8::MAX));
+        self.status.set(Some(u8::try_from(status).unwrap_or(u8::MAX)));
     }
 }
 
 impl First {
+    /// Whether there is a main command, and it has not ended.
+    pub(super) fn main_runs(&self) -> bool {
+        self.main.as_ref().is_some_and(|main| !main.has_ended())
+    }
+
     /// Gives the main command, where there is one and it lives, until then to end by itself.
     pub(crate) fn await_main(&mut self, signals: &SignalFd, bound: Instant) {
-        while self.main.is_some_and(|main| main.status.is_none()) && clock() < bound {
+        while self.main_runs() && clock() < bound {
             process::await_signal(signals, bound);
             while let Some(ended) = process::peek() {
                 self.ended(&ended);
@@ -107,14 +129,14 @@ pub(crate) fn live(
         Some(keeper) => first.resume(keeper),
         None => {
             let pid = process::branch(move || execute(command))?;
-            first.main = Some(Main { pid, status: None });
+            first.main = Some(Main::new(pid));
         }
     }
-    match first.round(taken_over) {
+    match first.rounds(taken_over, &signals) {
         // What still lived was killed with everything else.
         Ok(()) => {
-            if let Some(main) = &mut first.main {
-                main.status.get_or_insert(KILLED);
+            if let Some(main) = first.main.as_ref().filter(|main| !main.has_ended()) {
+                main.status.set(Some(KILLED));
             }
         }
         Err(Failure::Untold(why)) => {
@@ -124,12 +146,31 @@ pub(crate) fn live(
             say(format_args!("the API is not served, as said above; the command goes on"));
         }
     }
-    loop {
-        match first.main.map(|main| main.status) {
-            Some(Some(status)) => return Ok(ExitCode::from(status)),
-            Some(None) => drop(first.pause(&signals, clock())),
-            // Nobody knows which it was.
-            None => return Ok(ExitCode::FAILURE),
+    while first.main_runs() {
+        first.pause(&signals, clock() + LONGEST_PAUSE);
+    }
+    // Of none nobody knows which it was.
+    let status = first.main.and_then(|main| main.status.get());
+    Ok(status.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+impl First {
+    /// Rounds, until one of them comes to its end: one that panics is followed by the next, after a pause that grows, in which
+    /// signals are handed on and children reaped as ever.
+    fn rounds(&mut self, taken_over: Option<Keeper>, signals: &SignalFd) -> Result<(), Failure> {
+        let (mut keeper, mut in_a_row) = (taken_over, 0_u32);
+        loop {
+            let (taken, begun) = (keeper.take(), clock());
+            // A panic takes along what the round has.
+            let before = self.clone();
+            if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| self.round(taken))) {
+                return outcome;
+            }
+            say(format_args!("{PANICKED}"));
+            *self = before;
+            in_a_row = if clock().duration_since(begun) < STABLE { in_a_row } else { 0 };
+            self.pause(signals, clock() + pause_after(in_a_row));
+            in_a_row = in_a_row.saturating_add(1);
         }
     }
 }

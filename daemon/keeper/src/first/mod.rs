@@ -33,7 +33,7 @@ use nix::sys::{reboot::set_cad_enabled, signalfd::SignalFd};
 
 use crate::{
     Failure, early,
-    keep::Keeper,
+    keep::{Keeper, STABLE},
     process::{self, Ended, clock},
     say,
     sweep::sweep,
@@ -73,6 +73,9 @@ const MOST_FAILURES: u32 = 4;
 /// The pause after a beginning that failed, and what it grows to.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// What is said after a panic.
+const PANICKED: &str =
+    "this keeper panicked, which is a fault of its own; it begins anew, and what runs goes on";
 /// The same where a shell runs: nobody may sit there.
 const UNATTENDED: Duration = Duration::from_secs(60);
 
@@ -135,7 +138,7 @@ pub(crate) fn live(role: Role, taken_over: Option<Keeper>) -> ExitCode {
     }
     let mut keeper = taken_over;
     loop {
-        let taken = keeper.take();
+        let (taken, begun) = (keeper.take(), clock());
         // A panic takes along what the round has.
         let before = first.clone();
         let outcome = catch_unwind(AssertUnwindSafe(|| first.round(taken)));
@@ -147,10 +150,11 @@ pub(crate) fn live(role: Role, taken_over: Option<Keeper>) -> ExitCode {
             }
             Ok(Err(failure)) => first.failed(&failure, &signals),
             Err(_) => {
-                say(format_args!(
-                    "this keeper panicked, which is a fault of its own; it begins anew, and what runs goes on"
-                ));
-                first = First { seeded: true, failed: before.failed.saturating_add(1), ..before };
+                say(format_args!("{PANICKED}"));
+                // What failed long ago has no part in it.
+                let stable = clock().duration_since(begun) >= STABLE;
+                let failed = if stable { 0 } else { before.failed.saturating_add(1) };
+                first = First { seeded: true, failed, ..before };
                 first.pause(&signals, clock() + FIRST_PAUSE)
             }
         };
@@ -169,6 +173,11 @@ pub(crate) fn live(role: Role, taken_over: Option<Keeper>) -> ExitCode {
     }
 }
 
+/// The pause after a failure that so many came before.
+fn pause_after(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE)
+}
+
 /// The end of a container that cannot begin.
 fn given_up(failure: &Failure) -> ExitCode {
     if let Failure::Untold(why) = failure {
@@ -184,7 +193,7 @@ impl First {
         let mut words = text.splitn(3, ' ');
         self.line.rescue = words.next() == Some("rescue");
         let main = words.next().and_then(|pid| pid.parse().ok()).filter(|pid| *pid > 0);
-        self.main = main.map(|pid| Main { pid, status: None });
+        self.main = main.map(Main::new);
         let shell = words.next().unwrap_or_default();
         self.shell = Some(shell.to_owned()).filter(|shell| shell.starts_with('/'));
         // The lock that we hold is in it.
@@ -204,7 +213,7 @@ impl First {
     /// The same for the keeper after us.
     pub(crate) fn bequeathed(&self) -> String {
         let rescue = if self.line.rescue { "rescue" } else { "-" };
-        let main = self.main.map_or(0, |main| main.pid);
+        let main = self.main.as_ref().map_or(0, |main| main.pid);
         format!("{rescue} {main} {}", self.shell.as_deref().unwrap_or_default())
     }
 
@@ -270,7 +279,7 @@ impl First {
             Failure::Told(_) => "as said above",
             Failure::Untold(sentence) => sentence,
         };
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failed.min(10)).min(LONGEST_PAUSE);
+        let pause = pause_after(self.failed);
         say(format_args!("cannot begin: {why}; trying again in {pause:?}"));
         if self.failed >= PATIENCE {
             self.offer_shell(&format!("the daemon cannot begin: {why}"));
@@ -293,7 +302,7 @@ impl First {
 
     /// Notes that a child has ended; true where it was a shell after whose end a daemon that serves begins anew.
     pub(crate) fn ended(&mut self, ended: &Ended) -> bool {
-        if let Some(main) = self.main.as_mut().filter(|main| main.pid == ended.pid) {
+        if let Some(main) = self.main.as_ref().filter(|main| main.pid == ended.pid) {
             main.ended(&ended.exit);
         }
         if self.shell_runs != Some(ended.pid) {
@@ -305,7 +314,8 @@ impl First {
         self.line.rescue || self.volatile.take().is_some()
     }
 
-    /// Waits, longer where a shell runs, reaping whoever ends; what somebody wants to come ends it.
+    /// Waits, longer where a shell runs, and no longer than the main command, where there is one, reaping whoever ends; what
+    /// somebody wants to come ends it.
     fn pause(&mut self, signals: &SignalFd, bound: Instant) -> Option<Aim> {
         let unattended = clock() + UNATTENDED;
         loop {
@@ -313,16 +323,15 @@ impl First {
                 self.ended(&ended);
                 process::reap(ended.pid);
             }
-            let main_runs = self.main.is_some_and(|main| main.status.is_none());
             let bound = if self.shell_runs.is_some() { bound.max(unattended) } else { bound };
-            if !main_runs && clock() >= bound {
+            let for_main = self.main.is_some() && !self.main_runs();
+            if for_main || clock() >= bound {
                 return None;
             }
-            let until = if main_runs { clock() + LONGEST_PAUSE } else { bound };
-            process::await_signal(signals, until);
+            process::await_signal(signals, bound);
             while let Ok(Some(signal)) = signals.read_signal() {
                 let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
-                if let Some(main) = self.main.filter(|_| number != libc::SIGCHLD) {
+                if let Some(main) = self.main.as_ref().filter(|_| number != libc::SIGCHLD) {
                     main.signal(number);
                     continue;
                 }

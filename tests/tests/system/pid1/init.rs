@@ -1,6 +1,6 @@
 //! `auraed init -- COMMAND`, as tini and dumb-init are: in a container, without privileges, and below another init.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use nix::sys::signal::Signal;
 use tests::{
@@ -12,6 +12,7 @@ use tests::{
 use crate::{Case, cases};
 
 const NEEDS: [Need; 1] = [Need::Namespaces];
+const FAULTS: [Need; 2] = [Need::Namespaces, Need::Faults];
 const NOBODY: u32 = 65534;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -24,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         in_a_container_of_dockers_it_does_what_it_can,
         orphans_are_reaped,
     ];
+    all.extend(cases![FAULTS; a_keeper_that_panics_leaves_the_command_alone]);
     all.extend(
         cases![[]; below_another_init_it_is_the_same, without_a_command_it_says_what_to_write],
     );
@@ -138,6 +140,38 @@ fn in_a_container_of_dockers_it_does_what_it_can() {
     assert!(!limited.status.success() && limited.err().contains("memory"), "{}", limited.err());
     machine.signal(Signal::SIGTERM);
     assert_eq!(machine.ends(), 128 + 15, "{}", machine.said());
+}
+
+/// A fault of our own is no end of the container: the command and what the daemon runs go on, signals are handed on, and the
+/// status is the command's, also where it ended just then.
+fn a_keeper_that_panics_leaves_the_command_alone() {
+    let mut words = vec!["/b/auraed", "init", "--", "/b/probe", "ignore", "SIGUSR1", "line", "up"];
+    words.extend(["hear", "SIGUSR1", "line", "one", "hear", "SIGUSR1", "line", "two"]);
+    words.extend(["hear", "SIGUSR1", "exit", "9"]);
+    let cradle = Cradle::new(Kind::Container(0)).environment("AURAED_FAULTS_KEEPER", "1");
+    let machine = cradle.launch(&words);
+    machine.serves();
+    eventually("it listens", || machine.out().contains("up"));
+    machine.does(&["start", "--name", "web", "--", "/b/probe", "pause"]);
+    let probes = || -> BTreeSet<i32> {
+        machine.processes().into_iter().filter(|&pid| procfs::command(pid) == "probe").collect()
+    };
+    let before = probes();
+    assert_eq!(before.len(), 2, "the command, and web");
+    let panic = || {
+        std::fs::write(machine.inside("/run/aurae/panic"), "").unwrap();
+        machine.signal(Signal::SIGUSR1);
+    };
+    for (round, heard) in [(1, "one"), (2, "two")] {
+        panic();
+        eventually("it begins anew", || machine.said().matches("it begins anew").count() == round);
+        eventually("it was handed on", || machine.out().lines().any(|line| line == heard));
+        eventually("it serves", || machine.aer(&["status"]).status.success());
+        assert_eq!(probes(), before);
+        assert_eq!(machine.does(&["exec", "--", "/bin/echo", "on"]), "on\n");
+    }
+    panic();
+    assert_eq!(machine.ends(), 9, "{}", machine.said());
 }
 
 fn orphans_are_reaped() {
