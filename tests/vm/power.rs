@@ -5,7 +5,10 @@ use std::{fs, time::Duration};
 use libtest_mimic::Trial;
 use tests::{
     eventually,
-    vm::{Boot, Ending, Machine, image},
+    vm::{
+        Boot, Ending, Machine, image,
+        store::{self, Kernel},
+    },
 };
 
 use crate::{
@@ -22,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         powers_off_in_order,
         reboots_in_order,
         ctrl_alt_delete_boots_it_again,
+        another_kernel_is_executed_in_order,
         halts,
         forced_it_ends_at_once,
         what_is_stacked_is_taken_down_in_reverse,
@@ -102,6 +106,40 @@ fn ctrl_alt_delete_boots_it_again() {
     until_running(&machine, "steady");
     assert_ne!(id(&machine), before);
     assert_eq!(status(&machine)["daemon_starts"], 1);
+}
+
+/// Without a kernel that is loaded it is refused. With one units end in order, the disk is clean, and the other kernel boots,
+/// with all that is enabled.
+fn another_kernel_is_executed_in_order() {
+    const NEXT: &str = "/boot/next";
+    let disk = Disk::make(|root| {
+        fs::create_dir_all(root.join("boot")).unwrap();
+        fs::copy(store::kernel(Kernel::Newest).image, root.join("boot/next")).unwrap();
+        // What is of another kernel is refused by the one that runs, and left out.
+        image::add_modules(root, Kernel::Newest);
+    });
+    let boot = Boot::of("another_kernel_is_executed_in_order", KERNEL);
+    let machine = Machine::start(boot.from_disk(&disk.path()));
+    until_running(&machine, "steady");
+    let refused = machine.aer(&["power", "kexec"]);
+    assert!(refused.err().contains("no kernel is loaded"), "{}", refused.err());
+    quick_slow_and_deaf(&machine);
+    let version = |machine: &Machine| machine.agent.read("/proc/sys/kernel/osrelease");
+    let (before, words) = (version(&machine), machine.agent.read("/proc/cmdline"));
+    machine.agent.load_kernel(NEXT, &format!("{} aurae.mask=nobody", words.trim_end()));
+    let _ = machine.told(&["power", "kexec", "--message", "another kernel"]);
+    machine.executes_the_loaded_kernel();
+    until_running(&machine, "steady");
+    assert_ne!(version(&machine), before);
+    assert!(machine.agent.read("/proc/cmdline").contains("aurae.mask=nobody"));
+    assert_eq!(status(&machine)["problems"], serde_json::json!([]));
+    // The kernel would have said that it had to mend the disk.
+    let log = machine.agent.kernel_log();
+    assert!(log.contains("EXT4-fs") && !log.contains("recover"), "{log}");
+    let _ = machine.told(&["power", "off"]);
+    assert_eq!(machine.ends(), Ending::Off, "{}", machine.console.tail());
+    drop(machine);
+    was_in_order(&disk);
 }
 
 /// Halted by a signal, it stays on and does nothing.

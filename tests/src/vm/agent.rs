@@ -149,6 +149,16 @@ impl Agent {
         let _ = self.told(&["loop", file, point]);
     }
 
+    /// Loads the kernel of this file, to be executed with this command line in the place of the one that runs.
+    ///
+    /// # Panics
+    /// Where the one that runs refuses it.
+    #[track_caller]
+    pub fn load_kernel(self, path: &str, command_line: &str) {
+        self.ask(&["load-kernel", path], command_line.as_bytes())
+            .unwrap_or_else(|why| panic!("loading the kernel {path}: {why}"));
+    }
+
     /// What the kernel's log has.
     ///
     /// # Panics

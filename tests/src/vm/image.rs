@@ -163,8 +163,17 @@ pub fn add_agent(root: &Path, which: Kernel) {
         put(&built.join(name), &ours.join(name));
     }
     symlink("probe", ours.join("shell")).expect("our folder");
+    add_modules(root, which);
+}
+
+/// Adds a kernel's modules alone: a disk may have those of several kernels, each of which takes its own.
+///
+/// # Panics
+/// Where that fails.
+pub fn add_modules(root: &Path, which: Kernel) {
+    let folder = root.join(relative(FOLDER)).join("modules");
     for (name, content) in kernel(which).modules {
-        fs::write(ours.join("modules").join(name), content).expect("our folder");
+        fs::write(folder.join(format!("{which:?}-{name}")), content).expect("our folder");
     }
 }
 

@@ -20,6 +20,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The kernel's last word before a machine boots again.
 const RESTARTING: &str = "reboot: Restarting system";
 
+/// Its last word before it makes room for another.
+const GIVING_WAY: &str = "kexec_core: Starting new kernel";
+
 /// How a machine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -114,7 +117,24 @@ impl Machine {
             let monitor = self.monitor.as_ref().expect("qemu has a monitor while it lives");
             let _ = monitor.order(&json!({ "execute": "system_reset" }));
         }
-        let again = holds_within(LONG, || self.console.count(wire::READY) > before);
+        self.comes_up_again(before);
+    }
+
+    /// Waits until the kernel has made room for the one that was loaded, and that has booted.
+    ///
+    /// # Panics
+    /// Where it does not.
+    #[track_caller]
+    pub fn executes_the_loaded_kernel(&self) {
+        let before = self.console.count(wire::READY);
+        self.console.until(GIVING_WAY);
+        self.comes_up_again(before);
+    }
+
+    #[track_caller]
+    fn comes_up_again(&self, before: usize) {
+        let again = || self.console.count(wire::READY) > before || self.has_ended();
+        let again = holds_within(LONG, again) && !self.has_ended();
         assert!(again, "it does not come up again:\n{}", self.console.tail());
     }
 

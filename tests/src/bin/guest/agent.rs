@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::storage;
+use crate::{kernel, storage};
 use nix::unistd::sync;
 use tests::{
     vm::{LONG, wire},
@@ -103,7 +103,8 @@ fn perform(words: &[&str], body: &[u8]) -> io::Result<Vec<u8>> {
         ["swap", path] => done(storage::swap(path)),
         ["loop", file, point] => done(storage::mount_file(file, point)),
         ["memory", point] => done(storage::mount_memory(point)),
-        ["kernel-log"] => storage::kernel_log(),
+        ["kernel-log"] => kernel::log(),
+        ["load-kernel", path] => done(kernel::load(path, &String::from_utf8_lossy(body))),
         ["processes"] => processes(),
         ["run", program, arguments @ ..] => run(program, arguments),
         unknown => Err(io::Error::other(format!("what is {unknown:?}?"))),

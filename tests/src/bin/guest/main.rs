@@ -1,11 +1,12 @@
 //! What a test has in its machine: `guest` is the first program there, makes an agent, and becomes `/sbin/init`, so that
 //! the agent is there whatever that does, and is to it a process that it did not make.
 //!
-//! The agent loads the drivers of the network ([`network`]), and does what it is asked for ([`agent`], [`storage`]). For benchmarks it waits
+//! The agent loads the drivers of the network ([`network`]), and does what it is asked for ([`agent`], [`storage`], [`kernel`]). For benchmarks it waits
 //! before that for what `AURAE_TESTS_AWAIT` says ([`measure`]), and `AURAE_TESTS_INIT` is another program with its arguments,
 //! with commas between them: both are words of the kernel's command line.
 
 mod agent;
+mod kernel;
 mod measure;
 mod network;
 mod storage;

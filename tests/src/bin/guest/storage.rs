@@ -1,5 +1,5 @@
-//! Swap, loop devices and mounts, as somebody makes them on a machine; a disk that hangs; and the kernel's log.
-#![expect(unsafe_code, reason = "ioctls, swapon(2) and syslog(2), which nix lacks")]
+//! Swap, loop devices and mounts, as somebody makes them on a machine; and a disk that hangs.
+#![expect(unsafe_code, reason = "ioctls and swapon(2), which nix lacks")]
 
 use std::{
     ffi::CString,
@@ -63,16 +63,6 @@ pub(super) fn mount_file(file: &str, point: &str) -> io::Result<()> {
     fs::create_dir_all(point)?;
     mount(Some(Path::new(&device)), point, Some("ext4"), MsFlags::empty(), None::<&str>)?;
     Ok(())
-}
-
-/// What the kernel's log has (syslog(2), SYSLOG_ACTION_READ_ALL).
-pub(super) fn kernel_log() -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0_u8; 1 << 20];
-    let length = libc::c_int::try_from(bytes.len()).map_err(io::Error::other)?;
-    // SAFETY: the pointer is to so many bytes, exclusively borrowed.
-    let length = unsafe { libc::klogctl(3, bytes.as_mut_ptr().cast(), length) };
-    bytes.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
-    Ok(bytes)
 }
 
 /// Mounts some memory.
