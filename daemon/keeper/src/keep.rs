@@ -19,7 +19,7 @@ use crate::{
     Failure,
     daemon::{Daemon, Stage},
     first::{
-        Aim, First, Role, last,
+        Aim, First, Role,
         signals::{self, Wish},
     },
     heir::Inheritance,
@@ -212,7 +212,7 @@ impl Keeper {
             self.end_in_time(&mut killed);
         }
         if self.first.role == Role::Machine && self.ends < MOST_ENDS {
-            last::terminate(&self.signals);
+            self.first.terminate(&self.signals);
         }
         self.first.await_main(&self.signals, clock() + STOP_GRACE);
         self.runs.kill_foreign(clock() + LAST_KILL);

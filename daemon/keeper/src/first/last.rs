@@ -26,7 +26,10 @@ use nix::{
     },
 };
 
-use super::{calls, role};
+use super::{
+    Aim, First, calls, role,
+    signals::{self, Wish},
+};
 use crate::{
     early::seed,
     process::{self, clock},
@@ -65,19 +68,43 @@ const NOT_ON_DISKS: [&str; 22] = [
     "rootfs",
 ];
 
-/// Asks everybody but us to end, and waits for a moment.
-pub(crate) fn terminate(signals: &SignalFd) {
-    if !process::reap_all() {
-        return;
+impl First {
+    /// Asks everybody but us to end, and waits for a moment. Whoever asks for the end once more does not want that.
+    pub(crate) fn terminate(&mut self, signals: &SignalFd) {
+        if !process::reap_all() {
+            return;
+        }
+        say(format_args!("processes that are no unit's are left, and have {TERMINATION:?} to end"));
+        calls::send(-1, libc::SIGTERM).ok();
+        // One that is stopped cannot heed it.
+        calls::send(-1, libc::SIGCONT).ok();
+        let bound = clock() + TERMINATION;
+        while process::reap_all() && clock() < bound {
+            process::await_signal(signals, bound);
+            while let Ok(Some(signal)) = signals.read_signal() {
+                if self.is_asked_again(i32::try_from(signal.ssi_signo).unwrap_or(0)) {
+                    say(format_args!("asked once more: whoever is left is killed"));
+                    return;
+                }
+            }
+        }
     }
-    calls::send(-1, libc::SIGTERM).ok();
-    // One that is stopped cannot heed it.
-    calls::send(-1, libc::SIGCONT).ok();
-    let bound = clock() + TERMINATION;
-    while process::reap_all() && clock() < bound {
-        process::await_signal(signals, bound);
-        // Else the next wait is none.
-        while let Ok(Some(_)) = signals.read_signal() {}
+
+    /// Whether nobody is to be waited for any longer. Of ends what is wanted last counts.
+    fn is_asked_again(&mut self, signal: i32) -> bool {
+        match signals::wish(self.role, signal) {
+            Wish::End(aim) => std::mem::replace(&mut self.aim, aim) == aim,
+            Wish::EndNow(aim) => {
+                self.aim = aim;
+                true
+            }
+            Wish::Stop => true,
+            Wish::Interrupt if self.interrupted() => {
+                self.aim = Aim::Power(Power::Reboot);
+                true
+            }
+            Wish::Interrupt | Wish::Children | Wish::Reload | Wish::Tell | Wish::Execute => false,
+        }
     }
 }
 

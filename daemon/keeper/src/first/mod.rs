@@ -358,8 +358,18 @@ impl First {
         let why = match self.role {
             Role::Machine => {
                 // Where no daemon could begin, there is still what was started in a shell, or under one that failed.
-                last::terminate(signals);
+                self.aim = Aim::Power(power);
+                self.terminate(signals);
                 sweep(signals, Path::new(""));
+                let power = match self.aim {
+                    Aim::Power(power) => power,
+                    Aim::Leave => power,
+                    // What is wanted last counts.
+                    Aim::Rescue | Aim::Boot => {
+                        self.turn(self.aim == Aim::Rescue);
+                        return None;
+                    }
+                };
                 aloft::go(power, &self.state_dir, signals);
                 last::machine(power, &self.state_dir, signals)
             }
