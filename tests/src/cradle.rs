@@ -34,6 +34,8 @@ pub enum Kind {
     Container(u32),
     /// The same as Docker makes it by default: root without CAP_SYS_ADMIN and the like, /sys and cgroups read-only.
     Docker,
+    /// A container in which cgroups are not even mounted.
+    WithoutCgroups,
 }
 
 /// Its root, which a test furnishes before it starts.
@@ -121,6 +123,7 @@ impl Cradle {
             Kind::Machine => "bare".to_owned(),
             Kind::Container(user) => user.to_string(),
             Kind::Docker => "docker".to_owned(),
+            Kind::WithoutCgroups => "uncaged".to_owned(),
         };
         command.arg(user).arg("--").args(words).env_clear();
         if self.kind == Kind::Machine {

@@ -37,6 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         start::controllers_are_as_expected,
         orphans::ten_thousand_are_reaped,
         orphans::a_fork_storm_stays_within_its_bound,
+        orphans::a_fork_storm_that_goes_on_holds_up_nobody,
         limits::memory_beyond_the_limit_is_told_as_such,
         limits::a_quota_holds_and_its_pressure_is_told,
         limits::memory_pressure_is_told,
@@ -44,6 +45,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         daemons::one_that_crashes_is_followed_by_the_next,
         daemons::one_that_hangs_is_followed_by_the_next,
         upgrades::both_programs_are_followed_by_others_in_place,
+        upgrades::a_release_that_is_not_healthy_is_left_again,
         upgrades::sigterm_executes_both_again,
     ];
     let mut trials = Vec::new();

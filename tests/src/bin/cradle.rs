@@ -4,7 +4,7 @@
 //! ROOT has `etc`, `var` and the like; `console`, if it is there, becomes /dev/console, and `cmdline` /proc/cmdline, for
 //! which /proc is mounted beforehand. With `bare` in its place of UID nothing is mounted but /dev; otherwise /proc, /sys,
 //! /run and cgroups are there, and the program runs as that user; with `docker` as root with the capabilities that Docker leaves,
-//! and with /sys and cgroups that cannot be written.
+//! and with /sys and cgroups that cannot be written; with `uncaged` the same, and there are no cgroups at all.
 #![expect(unsafe_code, reason = "fork, and prctl")]
 
 use std::{
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     // SAFETY: this process has one thread.
     match unsafe { fork() }.expect("a process") {
         ForkResult::Child => {
-            furnish(&root, user != "bare");
+            furnish(&root, (user != "bare", user != "uncaged"));
             become_user(&user);
             let why = execv(&program[0], &program).unwrap_err();
             panic!("cannot execute {program:?}: {why}");
@@ -77,8 +77,8 @@ fn main() -> ExitCode {
 const LEFT: [u8; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
 /// As `docker run` has it, with neither options nor a user namespace.
-fn become_a_guest() {
-    for point in ["/sys/fs/cgroup", "/sys"] {
+fn become_a_guest(points: &[&str]) {
+    for &point in points {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
         mount(NONE, point, NONE, flags, NONE).expect("read-only");
     }
@@ -89,8 +89,10 @@ fn become_a_guest() {
 }
 
 fn become_user(user: &str) {
-    if user == "docker" {
-        return become_a_guest();
+    match user {
+        "docker" => return become_a_guest(&["/sys/fs/cgroup", "/sys"]),
+        "uncaged" => return become_a_guest(&["/sys"]),
+        _ => {}
     }
     let Ok(user) = user.parse::<u32>() else { return };
     if user != 0 {
@@ -101,7 +103,7 @@ fn become_user(user: &str) {
     }
 }
 
-fn furnish(root: &Path, kernels: bool) {
+fn furnish(root: &Path, (kernels, cgroups): (bool, bool)) {
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("private mounts");
     bind(root, root);
     for shared in SHARED.iter().filter(|shared| Path::new("/").join(shared).exists()) {
@@ -132,6 +134,8 @@ fn furnish(root: &Path, kernels: bool) {
     if kernels {
         mounted(&root.join("sys"), "sysfs");
         mounted(&root.join("run"), "tmpfs");
+    }
+    if kernels && cgroups {
         mounted(&root.join("sys/fs/cgroup"), "cgroup2");
     }
     fs::create_dir_all(root.join("old")).expect("a folder");

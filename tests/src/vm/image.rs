@@ -106,7 +106,7 @@ pub(crate) fn for_tests(which: Kernel) -> PathBuf {
     let ours = relative(FOLDER);
     let mut archive = base(Profile::Quick).folder(ours, 0o755);
     archive = archive.folder(&format!("{ours}/modules"), 0o755);
-    for name in ["guest", "probe"] {
+    for name in ["guest", "probe", "stranger"] {
         archive = archive.file(&format!("{ours}/{name}"), 0o755, &program(Profile::Quick, name));
     }
     for (name, content) in kernel(which).modules {

@@ -25,7 +25,7 @@ pub const QEMU: &str = "qemu-system-x86_64";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Those that a machine may have.
-const PROGRAMS: [&str; 5] = ["auraed", "auraed-core", "aer", "guest", "probe"];
+const PROGRAMS: [&str; 6] = ["auraed", "auraed-core", "aer", "guest", "probe", "stranger"];
 
 /// A kernel of Debian's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,9 @@ use tests::{
 
 use crate::{PROBE, status, unit};
 
+/// A daemon that misbehaves as files beside it say.
+const STRANGER: &str = "/aurae-tests/stranger";
+
 /// Does this, after which keeper and daemon have to be others, and a unit that prints the same.
 fn goes_on(machine: &Machine, change: impl FnOnce(), keeper: &str) {
     let count = "/tmp/upgrades";
@@ -47,4 +50,23 @@ pub(super) fn both_programs_are_followed_by_others_in_place(machine: &Machine) {
 pub(super) fn sigterm_executes_both_again(machine: &Machine) {
     let keeper = machine.agent.target("/proc/1/exe");
     goes_on(machine, || machine.agent.kill(1, 15), &keeper);
+}
+
+/// A release of which the daemon dies before it is healthy: its keeper is PID 1 already, and both make room for those before.
+pub(super) fn a_release_that_is_not_healthy_is_left_again(machine: &Machine) {
+    let (agent, folder) = (machine.agent, "/opt/unhealthy");
+    let keeper = agent.target("/proc/1/exe");
+    agent.folder(folder);
+    agent.copy("/usr/sbin/auraed", &format!("{folder}/auraed"));
+    agent.copy(STRANGER, &format!("{folder}/auraed-core"));
+    agent.write(&format!("{folder}/real"), b"/usr/sbin/auraed-core");
+    agent.write(&format!("{folder}/serve"), b"1000 dies");
+    let upgrade = || {
+        let output = machine.aer(&["daemon", "upgrade", &format!("{folder}/auraed-core")]);
+        assert_eq!(output.code(), Some(1), "{}", output.err());
+        assert!(output.err().contains("exit status 3"), "{}", output.err());
+        // It has lived, and has started that daemon.
+        assert_eq!(agent.read(&format!("{folder}/starts")), "1");
+    };
+    goes_on(machine, upgrade, &keeper);
 }

@@ -73,6 +73,7 @@ pub(crate) fn perform(words: &[String]) {
                     start(&["pause".to_owned()]);
                 }
             }
+            "breed" => crate::load::breed(),
             "orphans" => crate::load::orphans(number(word())),
             "spin" => crate::load::spin(Duration::from_millis(number(word()))),
             "start" => start(&block(&mut words)),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nix::{
-    sys::wait::waitpid,
-    unistd::{ForkResult, fork, pipe, read},
+    sys::wait::{WaitPidFlag, WaitStatus, waitpid},
+    unistd::{ForkResult, fork, getpid, pipe, read},
 };
 use tests::wait::Deadline;
 
@@ -35,6 +35,30 @@ pub(crate) fn orphans(count: u32) {
                 leave();
             }
         }
+    }
+}
+
+/// Makes processes that do the same, without end: whoever has made two ends, so that they are orphans, and where the kernel
+/// refuses one more, every other one gives up, and makes room. Who was executed goes on for ever.
+#[expect(unsafe_code, reason = "what is executed first makes no storm")]
+pub(crate) fn breed() -> ! {
+    let (first, mut made) = (getpid(), 0);
+    loop {
+        // SAFETY: this program has one thread, and the children do nothing but this.
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => made = 0,
+            Ok(ForkResult::Parent { .. }) => made += 1,
+            Err(_) if getpid().as_raw() % 2 == 0 => made = 2,
+            Err(_) => {}
+        }
+        if getpid() != first {
+            if made >= 2 {
+                leave();
+            }
+            continue;
+        }
+        // Its own children, which are no orphans as long as it lives.
+        while let Ok(WaitStatus::Exited(..)) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {}
     }
 }
 

@@ -29,6 +29,7 @@
 //! | `alloc MIB` | takes and touches memory |
 //! | `bomb COUNT` | starts that many children that pause |
 //! | `swarm MOST FILE` | the same until the kernel refuses one more, and adds how many there are to FILE |
+//! | `breed` | makes processes that make processes, for ever, as many as the kernel allows |
 //! | `orphans COUNT` | makes so many children that make a child each, and end before it |
 //! | `spin MILLISECONDS` | takes all of a processor that it gets, for so long |
 //! | `start { ACTIONS }` | starts a child with these actions and goes on; blocks nest |

@@ -23,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
         the_end_of_the_container_is_told_to_the_command,
         without_any_privilege_it_does_what_it_can,
         in_a_container_of_dockers_it_does_what_it_can,
+        in_a_container_without_cgroups_it_does_what_it_can,
         orphans_are_reaped,
     ];
     all.extend(cases![FAULTS; a_keeper_that_panics_leaves_the_command_alone]);
@@ -140,6 +141,27 @@ fn in_a_container_of_dockers_it_does_what_it_can() {
     assert!(!limited.status.success() && limited.err().contains("memory"), "{}", limited.err());
     machine.signal(Signal::SIGTERM);
     assert_eq!(machine.ends(), 128 + 15, "{}", machine.said());
+}
+
+/// Not even mounted: it says so, and runs, lists, stops and ends as well as it goes; both as PID 1 alone, and with a command.
+fn in_a_container_without_cgroups_it_does_what_it_can() {
+    let alone = Cradle::new(Kind::WithoutCgroups).boot(&[]);
+    let beside = init(Kind::WithoutCgroups, &["/b/probe", "pause"]);
+    for (machine, status) in [(alone, 0), (beside, 128 + 15)] {
+        machine.serves();
+        assert!(!machine.inside("/sys/fs/cgroup/cgroup.procs").exists());
+        let told = machine.aer(&["status"]).out();
+        assert!(told.contains("best effort"), "{told}");
+        assert_eq!(machine.does(&["exec", "--", "/bin/echo", "on"]), "on\n");
+        machine.does(&[
+            "start", "--name", "web", "--", "/b/probe", "start", "{", "pause", "}", "pause",
+        ]);
+        eventually("it runs", || machine.does(&["list", "--running"]).contains("web"));
+        machine.does(&["stop", "web"]);
+        assert!(!machine.does(&["list", "--running"]).contains("web"));
+        machine.signal(Signal::SIGTERM);
+        assert_eq!(machine.ends(), status, "{}", machine.said());
+    }
 }
 
 /// A fault of our own is no end of the container: the command and what the daemon runs go on, signals are handed on, and the

@@ -1,5 +1,7 @@
 //! How a machine ends: in order, within a bound, and only where it is asked for by somebody who may.
 
+use std::path::Path;
+
 use nix::sys::signal::Signal;
 use tests::{
     Daemon, Machine, Need, Options,
@@ -19,7 +21,8 @@ pub(crate) fn cases() -> Vec<Case> {
         asked_once_more_it_does_not_wait,
         by_force_nobody_is_waited_for,
         what_is_planned_outlives_the_daemon_and_can_be_taken_back,
-        the_seed_is_saved_and_disks_are_unmounted,
+        the_seed_is_loaded_replaced_and_saved,
+        disks_are_unmounted,
         without_a_loaded_kernel_kexec_is_refused,
     ];
     all.extend(cases![[]; where_another_is_pid_1_it_is_refused]);
@@ -121,19 +124,41 @@ fn daemon(machine: &Machine) -> i32 {
     all.into_iter().find(|&pid| tests::procfs::command(pid) == "auraed-core").unwrap_or(0)
 }
 
-fn the_seed_is_saved_and_disks_are_unmounted() {
+fn the_seed_is_loaded_replaced_and_saved() {
+    const SEED: &str = "var/lib/aurae/random-seed";
+    let seed = |path: &Path| std::fs::read(path).unwrap();
+    let machine = Machine::boot();
+    let first = seed(&machine.inside(&format!("/{SEED}")));
+    assert_eq!(first.len(), 512, "the first boot has made one");
+    machine.does(&["power", "off"]);
+    assert_eq!(machine.ends(), SWITCHED_OFF);
+    let saved = seed(&machine.root(SEED));
+    assert_eq!(saved.len(), 512);
+    assert_ne!(saved, first, "the end has saved another");
+    assert!(!machine.said().contains("random seed"), "{}", machine.said());
+    // What is found is given to the kernel, and never again; what no end of ours has saved does not count.
+    for (found, complaint) in [(&saved[..], None), (b"abc", Some("has 3 bytes, and not 512"))] {
+        let cradle = Cradle::new(Kind::Machine);
+        cradle.furnish(SEED, "");
+        std::fs::write(cradle.root().join(SEED), found).unwrap();
+        let machine = cradle.boot(&[]);
+        let replaced = seed(&machine.inside(&format!("/{SEED}")));
+        assert_eq!(replaced.len(), 512, "{}", machine.said());
+        assert_ne!(replaced, found);
+        let said = machine.said();
+        match complaint {
+            Some(words) => assert!(said.contains(words), "{said}"),
+            None => assert!(!said.contains("random seed"), "{said}"),
+        }
+    }
+}
+
+fn disks_are_unmounted() {
     let machine = Machine::boot();
     let mount = "mkdir -p /var/disk && mount -t tmpfs disk /var/disk && echo kept > /var/disk/file";
     machine.does(&["exec", "--", "/bin/sh", "-c", mount]);
-    let seed = machine.left("var/lib/aurae/random-seed");
-    assert!(seed.is_none(), "it is no text");
-    let first = std::fs::read(machine.inside("/var/lib/aurae/random-seed")).unwrap();
-    assert_eq!(first.len(), 512, "the first boot has made one");
-    let second = machine.inside("/var/lib/aurae/random-seed");
-    assert_eq!(std::fs::metadata(second).unwrap().len(), 512);
     machine.does(&["power", "off"]);
     assert_eq!(machine.ends(), SWITCHED_OFF);
-    assert!(!machine.said().contains("random seed"), "{}", machine.said());
     assert!(!machine.said().contains("/var/disk"), "{}", machine.said());
 }
 
