@@ -26,10 +26,15 @@ pub(crate) struct Disk {
 impl Disk {
     /// With what `furnish` does to its folder.
     pub(crate) fn make(furnish: impl FnOnce(&Path)) -> Self {
+        Self::of(KERNEL, furnish)
+    }
+
+    /// The same for another kernel.
+    pub(crate) fn of(kernel: Kernel, furnish: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir_in(store::folder()).unwrap();
         let path = folder.path().join("disk");
         let state = registered(&[&["enable", "steady", "--", PROBE, "pause"]]);
-        image::disk_for_tests(&path, MEBIBYTES, KERNEL, |root| {
+        image::disk_for_tests(&path, MEBIBYTES, kernel, |root| {
             copy(state.path(), &root.join("var/lib/aurae"));
             furnish(root);
         });

@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use tests::{
     eventually,
-    vm::{Boot, Ending, Machine},
+    vm::{Boot, Ending, Machine, store::Kernel},
 };
 
 use crate::{
@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_disk_that_cannot_be_written_is_told,
         without_a_daemon_there_is_a_shell,
         a_stopped_console_stops_nothing,
+        the_newest_kernel_makes_no_difference,
     ]
 }
 
@@ -115,6 +116,33 @@ fn a_broken_configuration_is_told() {
     }
     until_running(&machine, "steady");
     executes(&machine);
+}
+
+/// Rescue, a broken configuration, and then a corrupt store.
+fn the_newest_kernel_makes_no_difference() {
+    let disk = Disk::of(Kernel::Newest, |root| {
+        fs::write(root.join("etc/aurae/auraed.toml"), "[system]\nsokcet = \"/tmp/x\"\n").unwrap();
+    });
+    let boot = Boot::of("the_newest_kernel_makes_no_difference", Kernel::Newest);
+    let boot = boot.from_disk(&disk.path());
+    let machine = start(boot.clone().word("aurae.rescue"));
+    tells(&machine, "this is rescue");
+    tells(&machine, "sokcet");
+    assert!(machine.agent.kernel_log().contains("going on as if there were none"));
+    assert_ne!(unit(&machine, "steady")["state"], "running");
+    executes(&machine);
+    for name in ["db", "conf"] {
+        machine.agent.write(&format!("/var/lib/aurae/schedule/{name}"), &[0xa5; 4096]);
+    }
+    machine.cut_power();
+    drop(machine);
+    let machine = start(boot);
+    tells(&machine, "damaged");
+    tells(&machine, "sokcet");
+    executes(&machine);
+    let _ = machine.told(&["power", "off"]);
+    assert_eq!(machine.ends(), Ending::Off, "{}", machine.console.tail());
+    disk.is_clean();
 }
 
 /// What cannot be read of what is enabled is told, and the API is there to mend it.
