@@ -120,7 +120,7 @@ fn a_gap_ends_the_line_that_it_cuts_off_and_no_other() {
     let shown = text(&output.stdout);
     let lines: Vec<&str> =
         shown.lines().map(|line| line.split_once(' ').unwrap().1.trim()).collect();
-    assert_eq!(lines, ["head of", "a tail", "one line", "two lines"], "{shown}");
+    assert_eq!(lines, ["head of", "…a tail", "one line", "two lines"], "{shown}");
     assert!(text(&output.stderr).starts_with("aer: web: 9 bytes"), "{}", text(&output.stderr));
 }
 

@@ -120,7 +120,7 @@ impl Segment {
         let (from, to) = (entry.position.0, self.until);
         self.until = if to == 0 { from } else { from.min(to) };
         Ok(Some(match (entry.kind, entry.run) {
-            (Kind::Data { stream, source: _ }, Some(run)) if from < to => {
+            (Kind::Data { stream, .. }, Some(run)) if from < to => {
                 Some(Before::Output { run, stream, base: self.base, from, to })
             }
             // Behind where we began.

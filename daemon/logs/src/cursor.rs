@@ -42,6 +42,8 @@ enum Whose {
         run: RunId,
         stream: Stream,
         time: u64,
+        /// Where bytes are that go on with a line of a segment before.
+        rest_at: Option<u64>,
     },
 }
 
@@ -219,7 +221,7 @@ impl Cursor {
         filter: &Filter,
         most: usize,
     ) -> Result<Step, ReadError> {
-        let Whose::Run { run, stream, time } = self.whose else {
+        let Whose::Run { run, stream, time, rest_at } = self.whose else {
             let bytes = until.saturating_sub(*position);
             *position = until;
             return Ok(Step::Item(gap(bytes, GapReason::Damaged)));
@@ -232,6 +234,7 @@ impl Cursor {
         }
         let length = usize::try_from(until.saturating_sub(*position)).unwrap_or(most).min(most);
         let offset = position.saturating_sub(self.base);
+        let continues = rest_at == Some(*position);
         if let Some(checked) = &mut self.checked {
             let path = &self.data_path;
             let read = checked.read(&self.data, offset);
@@ -241,7 +244,7 @@ impl Cursor {
                     let bytes = bytes.get(..length).unwrap_or(bytes).to_vec();
                     *position = position.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
                     let position_after = Position(*position);
-                    Item::Chunk { run, stream, time, bytes, position_after }
+                    Item::Chunk { run, stream, time, continues, bytes, position_after }
                 }
                 Err(damaged) => {
                     let bytes = damaged.min(until.saturating_sub(*position));
@@ -278,7 +281,7 @@ impl Cursor {
         let count = bytes.len();
         *position = position.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         let position_after = Position(*position);
-        Ok(Step::Item(Item::Chunk { run, stream, time, bytes, position_after }))
+        Ok(Step::Item(Item::Chunk { run, stream, time, continues, bytes, position_after }))
     }
 
     /// Zeros that nobody printed: the file was cut short while it was written, and what came then stands behind a hole. Takes
@@ -308,8 +311,9 @@ fn open_index(path: &Path) -> Result<Option<Index>, ReadError> {
 /// Whose the bytes after an entry are.
 fn whose(entry: &Entry) -> Whose {
     match (entry.kind, entry.run) {
-        (Kind::Data { stream, source: _ }, Some(run)) => {
-            Whose::Run { run, stream, time: entry.time }
+        (Kind::Data { stream, rest, source: _ }, Some(run)) => {
+            let rest_at = rest.then_some(entry.position.0);
+            Whose::Run { run, stream, time: entry.time, rest_at }
         }
         (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } | Kind::Gap { .. }, _) => {
             Whose::Unknown

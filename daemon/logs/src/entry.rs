@@ -5,7 +5,7 @@
 //! | 0 | version, 1 |
 //! | 1 | kind: 1 start, 2 data, 3 end, 4 gap; others are for later |
 //! | 2 | stream: 0 none, 1 stdout, 2 stderr |
-//! | 3 | of an end its cause, of a gap its reason |
+//! | 3 | of an end its cause, of a gap its reason, of data 1 where they go on with a line |
 //! | 4..8 | of a start the pid, of an end the exit code or signal |
 //! | 8..16 | position |
 //! | 16..24 | time in nanoseconds since 1970 |
@@ -89,6 +89,8 @@ pub(crate) enum Kind {
     Data {
         stream: Stream,
         source: Option<Source>,
+        /// They go on with a line that a segment before this one began. An entry from before this was written says no.
+        rest: bool,
     },
     End {
         cause: Cause,
@@ -128,9 +130,9 @@ impl Entry {
     pub(crate) fn encode(&self) -> [u8; ENTRY] {
         let (kind, stream, detail, number, first, second) = match self.kind {
             Kind::Start { pid } => (1, 0, 0, pid, 0, 0),
-            Kind::Data { stream, source } => {
+            Kind::Data { stream, source, rest } => {
                 let (file, offset) = source.map_or((0, 0), |from| (from.file, from.offset));
-                (2, encode_stream(Some(stream)), 0, 0, file, offset)
+                (2, encode_stream(Some(stream)), u8::from(rest), 0, file, offset)
             }
             Kind::End { cause, value, stdout, stderr } => {
                 (3, 0, encode_cause(cause), value, stdout, stderr)
@@ -182,7 +184,7 @@ impl Entry {
             (VERSION, 1) => Kind::Start { pid: number },
             (VERSION, 2) => {
                 let source = (first != 0).then_some(Source { file: first, offset: second });
-                Kind::Data { stream: stream?, source }
+                Kind::Data { stream: stream?, source, rest: detail == 1 }
             }
             (VERSION, 3) => {
                 let cause = decode_cause(detail)?;
@@ -301,12 +303,12 @@ mod tests {
         ];
         let kind = prop_oneof![
             any::<i32>().prop_map(|pid| Kind::Start { pid }),
-            (stream.clone(), proptest::option::of((1..u64::MAX, any::<u64>()))).prop_map(
-                |(stream, source)| Kind::Data {
+            (stream.clone(), proptest::option::of((1..u64::MAX, any::<u64>())), any::<bool>())
+                .prop_map(|(stream, source, rest)| Kind::Data {
                     stream,
-                    source: source.map(|(file, offset)| Source { file, offset })
-                }
-            ),
+                    source: source.map(|(file, offset)| Source { file, offset }),
+                    rest
+                }),
             (cause, any::<i32>(), any::<u64>(), any::<u64>()).prop_map(
                 |(cause, value, stdout, stderr)| Kind::End { cause, value, stdout, stderr }
             ),
@@ -367,5 +369,12 @@ mod tests {
         bytes.extend([5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         assert_eq!(entry.encode().as_slice(), bytes);
+        // Data that go on with a line; where nothing is said, as before that could be said, they do not.
+        let data = |rest| Entry {
+            kind: Kind::Data { stream: Stream::Stderr, source: None, rest },
+            ..entry
+        };
+        assert_eq!(data(true).encode()[..8], [1, 2, 2, 1, 0, 0, 0, 0]);
+        assert_eq!(data(false).encode()[..8], [1, 2, 2, 0, 0, 0, 0, 0]);
     }
 }

@@ -19,6 +19,7 @@
 
 mod backlog;
 mod backward;
+mod behind;
 mod checked;
 mod clock;
 mod cursor;

@@ -17,6 +17,8 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// It goes on in the next piece of the same run and stream.
     pub continued: bool,
+    /// Its beginning is missing: it is the rest of a line.
+    pub cut: bool,
 }
 
 /// Cuts chunks into lines, with bounded memory.
@@ -24,6 +26,8 @@ pub struct Line {
 pub struct LineCutter {
     /// Unfinished lines, the one that was begun first in front.
     partial: Vec<Line>,
+    /// What comes next of these is the rest of a line.
+    torn: Vec<(RunId, Stream)>,
     longest: usize,
     most: usize,
 }
@@ -45,25 +49,36 @@ impl LineCutter {
     /// Either bound is at least 1.
     #[must_use]
     pub fn new(longest: usize, most: usize) -> Self {
-        Self { partial: Vec::new(), longest: longest.max(1), most: most.max(1) }
+        Self { partial: Vec::new(), torn: Vec::new(), longest: longest.max(1), most: most.max(1) }
+    }
+
+    /// What is pushed next of this output begins within a line. Unless its beginning was pushed before, the rest is marked.
+    pub fn continues(&mut self, run: RunId, stream: Stream) {
+        let is_open = self.partial.iter().any(|line| (line.run, line.stream) == (run, stream));
+        // It is forgotten with the next piece, which comes at once.
+        if !is_open && self.torn.len() < self.most {
+            self.torn.push((run, stream));
+        }
     }
 
     /// Takes a chunk; gives the lines that it completes.
     pub fn push(&mut self, run: RunId, stream: Stream, time: u64, bytes: &[u8]) -> Vec<Line> {
         let mut lines = Vec::new();
+        let cut = self.torn.extract_if(.., |torn| *torn == (run, stream)).count() > 0;
         let open = self.partial.iter().position(|l| l.run == run && l.stream == stream);
         let (place, mut line) = match open {
             Some(place) => (place, self.partial.remove(place)),
             None => (
                 self.partial.len(),
-                Line { run, stream, time, bytes: Vec::new(), continued: false },
+                Line { run, stream, time, bytes: Vec::new(), continued: false, cut },
             ),
         };
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (text, whole) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
             self.extend(&mut line, time, text, &mut lines);
             if whole {
-                let next = Line { run, stream, time, bytes: Vec::new(), continued: false };
+                let next =
+                    Line { run, stream, time, bytes: Vec::new(), continued: false, cut: false };
                 lines.push(std::mem::replace(&mut line, next));
             }
         }
@@ -82,7 +97,7 @@ impl LineCutter {
                 break;
             }
             line.bytes.extend_from_slice(head);
-            let next = Line { bytes: Vec::new(), time, ..*line };
+            let next = Line { bytes: Vec::new(), time, cut: false, ..*line };
             lines.push(Line { continued: true, ..std::mem::replace(line, next) });
             text = rest;
         }
@@ -99,6 +114,14 @@ impl LineCutter {
     /// The run printed all it will: gives its unfinished lines.
     pub fn finish(&mut self, run: RunId) -> Vec<Line> {
         self.partial.extract_if(.., |line| line.run == run).collect()
+    }
+
+    /// Something is missing of this run, or of all: gives the lines that it cuts off, whose rest is marked.
+    pub fn tear(&mut self, run: Option<RunId>) -> Vec<Line> {
+        let is_torn = |line: &mut Line| run.is_none_or(|run| line.run == run);
+        let torn: Vec<Line> = self.partial.extract_if(.., is_torn).collect();
+        torn.iter().for_each(|line| self.continues(line.run, line.stream));
+        torn
     }
 
     /// Nothing more comes of any run: gives all unfinished lines.

@@ -18,6 +18,7 @@ use units::RunId;
 
 use crate::{
     backlog::Backlog,
+    behind::Behind,
     clock::Moment,
     entry::{Entry, GapReason, Kind},
     index::read_at,
@@ -121,6 +122,12 @@ impl Log {
         self.write_end.segment().map_or(Position(0), Segment::end)
     }
 
+    /// Where its last bytes lie.
+    pub(crate) fn behind(&self) -> Option<Behind> {
+        let segment = self.write_end.segment()?;
+        Some(Behind { base: segment.base(), end: segment.end().0 })
+    }
+
     /// Why it cannot be written, while it cannot.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.trouble.as_ref().map(|trouble| trouble.text.as_str())
@@ -164,7 +171,7 @@ impl Log {
     pub(crate) fn take(
         &mut self,
         pipe: &OwnedFd,
-        (run, stream): (RunId, Stream),
+        (run, stream, behind): (RunId, Stream, Option<Behind>),
         most: usize,
         moment: Moment,
         null: &File,
@@ -172,7 +179,7 @@ impl Log {
         let taken = if self.trouble.is_some() {
             discard(pipe, null, most)
         } else {
-            match self.try_take(pipe, (run, stream), most, moment) {
+            match self.try_take(pipe, (run, stream, behind), most, moment) {
                 Ok(taken) => taken,
                 Err(error) => {
                     self.fail(&error);
@@ -194,12 +201,13 @@ impl Log {
     fn try_take(
         &mut self,
         pipe: &OwnedFd,
-        (run, stream): (RunId, Stream),
+        (run, stream, behind): (RunId, Stream, Option<Behind>),
         most: usize,
         moment: Moment,
     ) -> Result<Taken, WriteError> {
         let copies = self.copies;
-        let (segment, room) = self.describe(run, stream, moment.time)?;
+        let (segment, room) =
+            self.describe(run, stream, moment.time, |segment| segment.is_within_line(behind))?;
         let most = most.min(room);
         let spliced = if copies { Err(Errno::EINVAL) } else { segment.splice(pipe, most) };
         match spliced {
@@ -224,7 +232,7 @@ impl Log {
     pub(crate) fn take_overflow(
         &mut self,
         overflow: &mut Overflow,
-        (run, stream): (RunId, Stream),
+        (run, stream, behind): (RunId, Stream, Option<Behind>),
         most: usize,
         time: u64,
     ) -> Taken {
@@ -242,7 +250,8 @@ impl Log {
         }
         let before = overflow.source().offset;
         if self.trouble.is_none()
-            && let Err(error) = self.try_take_overflow(overflow, &piece, (run, stream), time)
+            && let Err(error) =
+                self.try_take_overflow(overflow, &piece, (run, stream, behind), time)
         {
             self.fail(&error);
         }
@@ -261,14 +270,15 @@ impl Log {
         &mut self,
         overflow: &mut Overflow,
         piece: &[u8],
-        (run, stream): (RunId, Stream),
+        (run, stream, behind): (RunId, Stream, Option<Behind>),
         time: u64,
     ) -> Result<(), WriteError> {
         self.described = None;
         let (segment, sizes) = self.write_end.writable()?;
         let room = WriteEnd::room(sizes, segment);
         let piece = usize::try_from(room).ok().and_then(|room| piece.get(..room)).unwrap_or(piece);
-        let kind = Kind::Data { stream, source: Some(overflow.source()) };
+        let rest = segment.is_within_line(behind);
+        let kind = Kind::Data { stream, source: Some(overflow.source()), rest };
         segment.write_entry(&Entry { position: segment.end(), time, run: Some(run), kind })?;
         let before = segment.length();
         let result = segment.append(piece);
@@ -279,13 +289,14 @@ impl Log {
     /// Appends bytes from our memory.
     pub(crate) fn append(&mut self, run: RunId, text: &[u8], time: u64) {
         let mut rest = text;
+        let mut within_line = false;
         while !rest.is_empty() && self.trouble.is_none() {
-            match self.try_append(run, rest, time) {
-                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err((count, error)) => {
-                    rest = rest.get(count..).unwrap_or_default();
-                    self.fail(&error);
-                }
+            let appended = self.try_append(run, rest, time, within_line);
+            let count = *appended.as_ref().unwrap_or_else(|(count, _)| count);
+            let (kept, left) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            (within_line, rest) = (!kept.ends_with(b"\n"), left);
+            if let Err((_, error)) = appended {
+                self.fail(&error);
             }
         }
         if let (false, Some(trouble)) = (rest.is_empty(), &mut self.trouble) {
@@ -299,9 +310,11 @@ impl Log {
         run: RunId,
         text: &[u8],
         time: u64,
+        within_line: bool,
     ) -> Result<usize, (usize, WriteError)> {
-        let (segment, room) =
-            self.describe(run, Stream::Stdout, time).map_err(|error| (0, error))?;
+        let (segment, room) = self
+            .describe(run, Stream::Stdout, time, |_| within_line)
+            .map_err(|error| (0, error))?;
         let text = text.get(..room).unwrap_or(text);
         let before = segment.length();
         match segment.append(text) {
@@ -319,6 +332,7 @@ impl Log {
         run: RunId,
         stream: Stream,
         time: u64,
+        within_line: impl FnOnce(&Segment) -> bool,
     ) -> Result<(&mut Segment, usize), WriteError> {
         let (segment, sizes) = self.write_end.writable()?;
         let base = segment.base();
@@ -331,7 +345,7 @@ impl Log {
         });
         if !still {
             self.described = None;
-            let kind = Kind::Data { stream, source: None };
+            let kind = Kind::Data { stream, source: None, rest: within_line(segment) };
             segment.write_entry(&Entry { position: segment.end(), time, run: Some(run), kind })?;
             self.described = Some(Described { base, run, stream, time });
         }

@@ -277,7 +277,9 @@ impl Source {
 
     /// Takes off what is not wanted; whether something is left.
     fn trim(&self, item: &mut Item) -> bool {
-        let Item::Chunk { run, stream, bytes, position_after: Position(after), .. } = item else {
+        let Item::Chunk { run, stream, continues, bytes, position_after: Position(after), .. } =
+            item
+        else {
             return true;
         };
         let length = u64::try_from(bytes.len()).unwrap_or(0);
@@ -285,6 +287,7 @@ impl Source {
         if unwanted > 0 {
             let unwanted = usize::try_from(unwanted).unwrap_or(usize::MAX).min(bytes.len());
             bytes.drain(..unwanted);
+            *continues = false;
         }
         !bytes.is_empty()
     }

@@ -42,6 +42,8 @@ pub enum Item {
         stream: Stream,
         /// When it was moved, in nanoseconds since 1970; at most 1 ms before its last byte was.
         time: u64,
+        /// They begin within a line, and its beginning lies in a segment before: who has not got that has only the rest.
+        continues: bool,
         /// The bytes.
         bytes: Vec<u8>,
         /// Where a reader goes on that has taken this.

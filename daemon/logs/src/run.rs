@@ -3,6 +3,7 @@
 use units::RunId;
 
 use crate::{
+    behind::Behind,
     entry::{End, Kind},
     log::Log,
     name::{LogName, Position, Stream},
@@ -31,6 +32,8 @@ pub(crate) struct LiveRun {
     ended: bool,
     /// Where its last bytes are.
     last: (u64, u64),
+    /// Where the last bytes of each of its outputs lie.
+    behind: [Option<Behind>; 2],
     problem: Option<String>,
 }
 
@@ -47,6 +50,7 @@ impl LiveRun {
             started: false,
             ended: false,
             last: (0, 0),
+            behind: [None; 2],
             problem: None,
         }
     }
@@ -56,6 +60,7 @@ impl LiveRun {
         self.first = Some(trace.first);
         (self.stdout, self.stderr) = (trace.stdout, trace.stderr);
         self.ended = trace.ended.is_some();
+        self.behind = trace.behind;
         recent.begins(self.id, trace.first);
         if let Some(started) = trace.started {
             self.started = true;
@@ -84,14 +89,27 @@ impl LiveRun {
         }
     }
 
+    /// Where the last bytes of this output lie.
+    pub(crate) fn behind(&self, stream: Stream) -> Option<Behind> {
+        let [stdout, stderr] = self.behind;
+        match stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        }
+    }
+
     /// Bytes of it were moved.
     pub(crate) fn count(&mut self, stream: Stream, kept: usize, lost: usize, log: &Log) {
         let [kept, lost] = [kept, lost].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
-        let total = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
+        let [out_behind, err_behind] = &mut self.behind;
+        let (total, behind) = match stream {
+            Stream::Stdout => (&mut self.stdout, out_behind),
+            Stream::Stderr => (&mut self.stderr, err_behind),
         };
         *total = total.saturating_add(kept);
+        if kept > 0 {
+            *behind = log.behind();
+        }
         self.ended = false;
         if lost > 0 {
             self.lost = self.lost.saturating_add(lost);

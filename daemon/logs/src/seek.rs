@@ -14,9 +14,10 @@ use units::RunId;
 
 use crate::{
     backward::{Backward, Before},
+    behind::Behind,
     entry::{Entry, Kind},
     folder::Folder,
-    index::{Index, read_at},
+    index::Index,
     name::{Position, Stream},
     open,
     place::{Place, Trim},
@@ -152,27 +153,14 @@ fn begun_before(folder: &Folder, position: Position) -> Result<Vec<(RunId, Strea
             Some(Before::End(run)) => drop(ended.insert(run)),
             Some(Before::Output { run, stream, base, from: _, to }) => {
                 let first_look = looked_at.insert((run, stream));
-                if first_look && !ended.contains(&run) && !ends_with_newline(folder, base, to)? {
+                let behind = Behind { base, end: to };
+                if first_look && !ended.contains(&run) && !behind.ends_with_newline(folder)? {
                     begun.push((run, stream));
                 }
             }
         }
     }
     Ok(begun)
-}
-
-fn ends_with_newline(folder: &Folder, base: u64, to: u64) -> Result<bool, ReadError> {
-    let path = folder.data(base);
-    let failed = |source| ReadError { path: path.clone(), source };
-    let file = match open::read(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut byte = [0];
-    let offset = to.saturating_sub(base).saturating_sub(1);
-    let count = read_at(&file, &mut byte, offset).map_err(failed)?;
-    Ok(count == 0 || byte == [b'\n'])
 }
 
 /// Behind the next newline, or as far as there is something.

@@ -16,6 +16,7 @@ use nix::{
 };
 
 use crate::{
+    behind::Behind,
     disk::holes,
     entry::{ENTRY_U64, Entry, GapReason, Kind},
     folder::Folder,
@@ -234,6 +235,12 @@ impl Segment {
     /// Whether a gap was written when it was opened.
     pub(crate) fn was_mended(&self) -> bool {
         self.mended
+    }
+
+    /// Whether what comes here next goes on with a line: of the output whose last bytes lie there, in a segment before this
+    /// one. Where that cannot be read any more nobody knows, and it is not said.
+    pub(crate) fn is_within_line(&self, behind: Option<Behind>) -> bool {
+        behind.is_some_and(|behind| behind.base != self.base && behind.is_within_line(&self.folder))
     }
 
     pub(crate) fn base(&self) -> u64 {

@@ -3,6 +3,7 @@
 use units::RunId;
 
 use crate::{
+    behind::Behind,
     entry::{End, Entry, Kind},
     folder::Folder,
     index::{Index, Slot},
@@ -22,6 +23,8 @@ pub(crate) struct Trace {
     pub(crate) stderr: u64,
     /// Where the last pieces from overflow files end, of stdout and of stderr.
     pub(crate) overflows: [Option<Source>; 2],
+    /// Where its last bytes lie, of stdout and of stderr.
+    pub(crate) behind: [Option<Behind>; 2],
 }
 
 /// A start.
@@ -41,7 +44,7 @@ pub(crate) fn trace(folder: &Folder, run: RunId) -> Result<Option<Trace>, ReadEr
         walk(folder, base, |entry, bytes| {
             if entry.run == Some(run) {
                 let first = Trace { first: entry.position, ..Trace::default() };
-                here.get_or_insert(first).add(entry, bytes);
+                here.get_or_insert(first).add(base, entry, bytes);
             }
         })?;
         trace = match (here, trace) {
@@ -58,17 +61,21 @@ pub(crate) fn trace(folder: &Folder, run: RunId) -> Result<Option<Trace>, ReadEr
 }
 
 impl Trace {
-    fn add(&mut self, entry: &Entry, bytes: u64) {
+    fn add(&mut self, base: u64, entry: &Entry, bytes: u64) {
         match (entry.kind, entry.run) {
             (Kind::Start { pid }, Some(run)) => {
                 self.started = Some(Started { run, pid, time: entry.time });
             }
-            (Kind::Data { stream, source }, _) => {
-                let [out, err] = &mut self.overflows;
-                let (total, last) = match stream {
-                    Stream::Stdout => (&mut self.stdout, out),
-                    Stream::Stderr => (&mut self.stderr, err),
+            (Kind::Data { stream, source, rest: _ }, _) => {
+                let ([out, err], [out_behind, err_behind]) =
+                    (&mut self.overflows, &mut self.behind);
+                let (total, last, behind) = match stream {
+                    Stream::Stdout => (&mut self.stdout, out, out_behind),
+                    Stream::Stderr => (&mut self.stderr, err, err_behind),
                 };
+                if bytes > 0 {
+                    *behind = Some(Behind { base, end: entry.position.0.saturating_add(bytes) });
+                }
                 *total = total.saturating_add(bytes);
                 if let Some(Source { file, offset }) = source {
                     *last = Some(Source { file, offset: offset.saturating_add(bytes) });
@@ -92,6 +99,7 @@ impl Trace {
                 later.overflows[0].or(self.overflows[0]),
                 later.overflows[1].or(self.overflows[1]),
             ],
+            behind: [later.behind[0].or(self.behind[0]), later.behind[1].or(self.behind[1])],
         }
     }
 }

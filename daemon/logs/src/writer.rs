@@ -449,7 +449,7 @@ struct Move<'a> {
 impl Move<'_> {
     fn transfer(&mut self, pipe: &Pipe, most: usize, moment: Moment) -> Taken {
         self.run.begin(self.log, &self.shared.recent);
-        let whose = (pipe.run, pipe.stream);
+        let whose = (pipe.run, pipe.stream, self.run.behind(pipe.stream));
         let taken = self.log.take(pipe.opened(), whose, most, moment, self.null);
         if let Taken::Moved { kept, lost } = taken {
             self.run.count(pipe.stream, kept, lost, self.log);
@@ -461,7 +461,7 @@ impl Move<'_> {
     fn take_overflow(&mut self, pipe: &mut Pipe, moment: Moment) -> bool {
         let Some(overflow) = pipe.overflow.front_mut() else { return false };
         self.run.begin(self.log, &self.shared.recent);
-        let whose = (pipe.run, pipe.stream);
+        let whose = (pipe.run, pipe.stream, self.run.behind(pipe.stream));
         match self.log.take_overflow(overflow, whose, TURN, moment.time) {
             Taken::Moved { kept, lost } => self.run.count(pipe.stream, kept, lost, self.log),
             Taken::Dry | Taken::Eof => {

@@ -32,7 +32,10 @@ pub(super) fn tell(
     let mut cutter = LineCutter::default();
     while let Some(Merged { item, .. }) = merge.next_item()? {
         match item {
-            Item::Chunk { run, stream, time, bytes, .. } => {
+            Item::Chunk { run, stream, time, continues, bytes, .. } => {
+                if continues {
+                    cutter.continues(run, stream);
+                }
                 for line in cutter.push(run, stream, time, &bytes) {
                     let whole = !line.continued;
                     told(Told::Line { line, whole });
@@ -40,7 +43,7 @@ pub(super) fn tell(
             }
             Item::Gap { bytes, .. } => {
                 // What stands before it and what comes after are no one line.
-                for line in cutter.finish_all() {
+                for line in cutter.tear(None) {
                     told(Told::Line { line, whole: true });
                 }
                 told(Told::Gap(bytes));

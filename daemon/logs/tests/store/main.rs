@@ -26,3 +26,5 @@ mod odd;
 mod retention;
 #[cfg(test)]
 mod sealing;
+#[cfg(test)]
+mod torn;

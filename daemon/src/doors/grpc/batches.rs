@@ -64,6 +64,7 @@ enum Step {
         run: RunId,
         stream: Stream,
         time: u64,
+        continues: bool,
         bytes: Vec<u8>,
     },
     /// With the cursor of what lies before.
@@ -200,9 +201,10 @@ impl Following {
         let mut gathered = Gathered::default();
         for step in steps {
             match step {
-                Step::Chunk { log, run, stream, time, bytes } => {
+                Step::Chunk { log, run, stream, time, continues, bytes } => {
                     let name = self.name(core, log, run).await;
-                    gathered.last.chunks.push(chunk(run, name, stream, time, bytes));
+                    let chunk = chunk((run, name), stream, (time, continues), bytes);
+                    gathered.last.chunks.push(chunk);
                 }
                 // A client that goes on before the gap is told of it, maybe twice, and never misses it.
                 Step::Gap { log, run, mut gap, before } => {
@@ -293,10 +295,10 @@ fn read(merge: &mut Merge, ends: bool) -> Result<Read, ReadError> {
             break;
         };
         match item {
-            Item::Chunk { run, stream, time, bytes: piece, .. } => {
+            Item::Chunk { run, stream, time, continues, bytes: piece, .. } => {
                 bytes += piece.len();
                 let log = merge.log(source).cloned().unwrap_or(LogName::Commands);
-                steps.push(Step::Chunk { log, run, stream, time, bytes: piece });
+                steps.push(Step::Chunk { log, run, stream, time, continues, bytes: piece });
             }
             Item::Gap { run, bytes, entries, reason, .. } => {
                 let message = gap_in_words(reason).to_owned();
@@ -353,7 +355,12 @@ impl Gathered {
     }
 }
 
-fn chunk(run: RunId, name: String, stream: Stream, time: u64, bytes: Vec<u8>) -> LogChunk {
+fn chunk(
+    (run, name): (RunId, String),
+    stream: Stream,
+    (time, continues): (u64, bool),
+    bytes: Vec<u8>,
+) -> LogChunk {
     let channel = match stream {
         Stream::Stdout => LogChannelType::ChannelStdout,
         Stream::Stderr => LogChannelType::ChannelStderr,
@@ -364,6 +371,7 @@ fn chunk(run: RunId, name: String, stream: Stream, time: u64, bytes: Vec<u8>) ->
         timestamp: i64::try_from(time).unwrap_or(i64::MAX),
         data: bytes.into(),
         name,
+        continues,
     }
 }
 
@@ -392,7 +400,12 @@ mod tests {
         assert_eq!((before.as_str(), cursor.as_str()), ("daemon@63", "daemon@8"));
         assert_eq!((dry, over), (true, false));
         let mut gathered = Gathered::default();
-        gathered.last.chunks.push(chunk(run, "daemon".into(), Stream::Stdout, 1, vec![b'x']));
+        gathered.last.chunks.push(chunk(
+            (run, "daemon".into()),
+            Stream::Stdout,
+            (1, false),
+            vec![b'x'],
+        ));
         gathered.begin(Some(LogGap::default()), "daemon@1".into());
         gathered.begin(None, "daemon@2".into());
         let told: Vec<_> = gathered.into_batches().map(|b| (b.chunks.len(), b.cursor)).collect();

@@ -79,16 +79,16 @@ impl Lines {
 
     async fn send_item(&mut self, item: Item) -> Result<(), Gone> {
         let lines = match item {
-            Item::Chunk { run, stream, time, bytes, .. } => {
+            Item::Chunk { run, stream, time, continues, bytes, .. } => {
+                if continues {
+                    self.cutter.continues(run, stream);
+                }
                 self.cutter.push(run, stream, time, &bytes)
             }
             Item::End { run, .. } => self.cutter.finish(run),
             Item::Gap { run, bytes, entries, reason, .. } => {
                 // What stands before it and what comes after are no one line.
-                let cut = match run {
-                    Some(run) => self.cutter.finish(run),
-                    None => self.cutter.finish_all(),
-                };
+                let cut = self.cutter.tear(run);
                 self.send_lines(cut).await?;
                 let gap = gap_item(&self.reading.name, bytes, entries, gap_in_words(reason));
                 return self.items.send(Ok(gap)).await.map_err(|_| Gone);
@@ -123,6 +123,7 @@ fn line_item(name: &str, line: Line) -> LogItem {
         line_bytes,
         gap: None,
         continued: line.continued,
+        cut: line.cut,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
-use api::observe::{LogSource, LogsRequest, log_source::Of};
-use tests::{Daemon, Options, rpc::named, wait::eventually};
+use api::observe::{LogChannelType, LogSource, LogsRequest, log_source::Of};
+use tests::{Daemon, Options, argv, rpc::named, wait::eventually};
 
 use crate::{Case, cases};
 
@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         one_that_cannot_be_read_hides_no_other,
         a_program_has_its_status_without_its_log,
         what_was_taken_away_is_told,
+        the_rest_of_a_line_is_told_from_a_whole_one,
         many_equal_sources_are_one,
     ]
 }
@@ -107,5 +108,45 @@ fn many_equal_sources_are_one() {
         let words: Vec<&str> =
             ["logs"].into_iter().chain(std::iter::repeat_n(&*run, 1024)).collect();
         assert_eq!(daemon.aer(&words).out(), "web hello\n");
+    });
+}
+
+/// When the oldest output is gone the first line that is left may have lost its beginning. Every form says so, of that line and
+/// of no other.
+fn the_rest_of_a_line_is_told_from_a_whole_one() {
+    let options = Options::default().config("logs.units.loud", "max_size = \"512KiB\"");
+    Daemon::with(options, |daemon| {
+        let words = ["/usr/bin/seq", "-f", "%099.0f", "30000"];
+        let pid = daemon.answer(named("loud", argv(&words))).proc.unwrap().pid;
+        let folder = folder(daemon, "loud");
+        let size = || {
+            let files =
+                fs::read_dir(&folder).unwrap().filter_map(|file| file.ok()?.metadata().ok());
+            files.map(|file| file.len()).sum::<u64>()
+        };
+        eventually("the log is within its bound", || size() <= 512 << 10);
+        let out = |arguments: &[&str]| {
+            let output = daemon.aer(&[&["logs", "loud"], arguments].concat());
+            (output.out(), output.err())
+        };
+        let (raw, told) = out(&[]);
+        let lines: Vec<&str> = raw.lines().collect();
+        let is_cut = |line: &&&str| line.len() < 99;
+        let cut = lines.iter().filter(is_cut).count();
+        assert!(lines.len() > 2000 && (cut == 0 || is_cut(&&lines[0])), "{cut} of {}", lines.len());
+        // Segments end at 64 KiB, which is no whole line, unless it is the twenty-fifth.
+        let missing = 3_000_000 - raw.len();
+        assert_eq!(cut, usize::from(!missing.is_multiple_of(100)), "{missing} bytes are missing");
+        assert_eq!(told.matches("the rest of a line").count(), cut, "{told}");
+        let (short, _) = out(&["-o", "short"]);
+        assert_eq!(short.lines().filter(|line| line.starts_with('…')).count(), cut);
+        assert_eq!(short.strip_prefix('…').unwrap_or(&short), raw);
+        let (json, _) = out(&["-o", "json", "-g", "0"]);
+        assert_eq!(json.lines().filter(|line| line.contains("\"continues\":true")).count(), cut);
+        let items = daemon.lines(pid, LogChannelType::ChannelStdout).unwrap();
+        let items: Vec<_> = items.iter().filter(|item| item.gap.is_none()).collect();
+        let told: Vec<_> = items.iter().filter(|item| item.cut).map(|item| &item.line).collect();
+        assert_eq!((items.len(), told.len()), (lines.len(), cut));
+        assert!(told.iter().all(|line| line.as_str() == lines[0]));
     });
 }

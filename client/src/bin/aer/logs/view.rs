@@ -144,6 +144,10 @@ impl View {
                 return render::json(&render::Chunk::from(chunk));
             }
             if self.look.is_unchanged(chunk.channel()) {
+                if chunk.continues && !self.open.contains(&chunk.channel()) {
+                    self.flush().await?;
+                    render::without_beginning();
+                }
                 match chunk.data.last() {
                     Some(b'\n') | None => self.open.remove(&chunk.channel()),
                     Some(_) => self.open.insert(chunk.channel()),
@@ -185,6 +189,10 @@ impl View {
                     line.begun && self.joined.as_ref().is_some_and(|(last, _)| *last == whose);
                 if !follows {
                     self.end_joined().await?;
+                }
+                if line.is_cut() && self.look.is_raw(channel) {
+                    self.flush().await?;
+                    render::without_beginning();
                 }
                 let shown = self.look.line(line, follows);
                 let joined = line.continued && !self.look.is_raw(channel);

@@ -133,6 +133,9 @@ pub(crate) struct Chunk {
     data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     data_bytes: Option<String>,
+    /// It goes on with a line of a piece before: who has not got that has the rest of one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continues: bool,
     /// A part of a line of which more is to come.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     continued: bool,
@@ -302,6 +305,7 @@ impl From<&observe::LogChunk> for Chunk {
             timestamp: chunk.timestamp,
             data: String::from_utf8_lossy(&chunk.data).into_owned(),
             data_bytes: base64_unless_text(&chunk.data),
+            continues: chunk.continues,
             continued: false,
         }
     }

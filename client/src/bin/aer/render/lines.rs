@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     io::{self, IsTerminal},
 };
@@ -23,6 +23,8 @@ const HELD: usize = 64 << 20;
 const MOST: usize = 1024;
 /// Characters of a run's id that are shown.
 const RUN: usize = 8;
+/// Stands for the beginning of a line that is missing.
+const CUT: &str = "\u{2026}";
 /// What names are shown in: they are told apart on a dark and on a bright ground.
 const COLOURS: [u8; 10] = [31, 32, 33, 34, 35, 36, 91, 92, 94, 95];
 const PLAIN: &str = "\x1b[0m";
@@ -45,6 +47,11 @@ impl Line {
         self.chunk.data.strip_suffix(b"\n").unwrap_or(&self.chunk.data)
     }
 
+    /// Whether its beginning is missing: it is the rest of a line.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.chunk.continues
+    }
+
     /// Whose it is.
     pub(crate) fn whose(&self) -> Whose {
         (self.chunk.run_id.clone(), self.chunk.channel)
@@ -57,12 +64,14 @@ struct Open {
     timestamp: i64,
     data: Vec<u8>,
     begun: bool,
+    /// Its beginning is missing.
+    cut: bool,
 }
 
 impl Open {
     fn line(self, (run_id, channel): Whose, continued: bool) -> Line {
-        let Self { name, timestamp, data, begun } = self;
-        let chunk = LogChunk { run_id, channel, timestamp, data: data.into(), name };
+        let Self { name, timestamp, data, begun, cut: continues } = self;
+        let chunk = LogChunk { run_id, channel, timestamp, data: data.into(), name, continues };
         Line { chunk, begun, continued }
     }
 }
@@ -71,6 +80,8 @@ impl Open {
 #[derive(Default)]
 pub(crate) struct Cutter {
     unfinished: BTreeMap<Whose, Open>,
+    /// What comes next of these is the rest of a line: a gap has cut off its beginning.
+    torn: BTreeSet<Whose>,
     /// Their bytes.
     held: usize,
 }
@@ -85,18 +96,20 @@ impl Cutter {
     pub(crate) fn push(&mut self, chunk: &LogChunk) -> Vec<Line> {
         let whose = (chunk.run_id.clone(), chunk.channel);
         let mut lines = Vec::new();
-        let new = |begun| Open {
+        let torn = self.torn.remove(&whose) || chunk.continues;
+        let new = |begun, cut| Open {
             name: chunk.name.clone(),
             timestamp: chunk.timestamp,
             data: Vec::new(),
             begun,
+            cut,
         };
-        let mut open = self.take(&whose).unwrap_or_else(|| new(false));
+        let mut open = self.take(&whose).unwrap_or_else(|| new(false, torn));
         for part in chunk.data.split_inclusive(|byte| *byte == b'\n') {
             open.data.extend_from_slice(part);
             let whole = part.ends_with(b"\n");
             if whole || open.data.len() >= LONGEST {
-                let full = std::mem::replace(&mut open, new(!whole));
+                let full = std::mem::replace(&mut open, new(!whole, false));
                 lines.push(full.line(whose.clone(), !whole));
             }
         }
@@ -126,7 +139,7 @@ impl Cutter {
         let Some(open) = self.take(&whose) else { return };
         let (name, timestamp) = (open.name.clone(), open.timestamp);
         lines.push(open.line(whose.clone(), true));
-        let rest = Open { name, timestamp, data: Vec::new(), begun: true };
+        let rest = Open { name, timestamp, data: Vec::new(), begun: true, cut: false };
         self.unfinished.insert(whose, rest);
     }
 
@@ -146,10 +159,13 @@ impl Cutter {
 
     /// What a gap cuts off: of the run whose output is missing, or of everything under the log's name.
     pub(crate) fn rest_before(&mut self, gap: &LogGap) -> Vec<Line> {
-        if !gap.run_id.is_empty() {
-            return self.rest_of(&gap.run_id);
-        }
-        self.give_up(|_, open| gap.name.is_empty() || open.name == gap.name)
+        let cut = if gap.run_id.is_empty() {
+            self.give_up(|_, open| gap.name.is_empty() || open.name == gap.name)
+        } else {
+            self.rest_of(&gap.run_id)
+        };
+        self.torn.extend(cut.iter().map(Line::whose).take(MOST.saturating_sub(self.torn.len())));
+        cut
     }
 
     /// What nobody has finished.
@@ -212,6 +228,9 @@ impl Look {
             }
             (Form::Table | Form::Short | Form::Cat | Form::Json, false) => String::new(),
         };
+        if line.is_cut() && !follows {
+            shown.push_str(CUT);
+        }
         shown.push_str(&text);
         if !line.continued {
             shown.push('\n');
@@ -378,9 +397,28 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_line_is_shown_as_one() {
+        let look = look(Form::Short, true, false);
+        let shown = |lines: Vec<Line>| -> Vec<String> {
+            let shown = lines.iter().map(|line| look.line(line, false));
+            shown.map(|line| String::from_utf8(line).unwrap()).collect()
+        };
+        let rest = |data: &[u8]| LogChunk { continues: true, ..chunk("a", data) };
+        let mut cutter = Cutter::default();
+        assert_eq!(shown(cutter.push(&rest(b"st\nnext\nbe"))), ["web \u{2026}st\n", "web next\n"]);
+        // Its beginning is there.
+        assert_eq!(shown(cutter.push(&rest(b"gun\n"))), ["web begun\n"]);
+        cutter.push(&chunk("a", b"half"));
+        let gap = LogGap { run_id: "a".into(), ..LogGap::default() };
+        assert_eq!(shown(cutter.rest_before(&gap)), ["web half\n"]);
+        let after = shown(cutter.push(&chunk("a", b"other\nwhole\n")));
+        assert_eq!(after, ["web \u{2026}other\n", "web whole\n"]);
+    }
+
+    #[test]
     fn colours_are_stable() {
         assert_eq!(colour("web"), colour("web"));
-        let different: std::collections::BTreeSet<u8> =
+        let different: BTreeSet<u8> =
             (0..100).map(|number| colour(&format!("u{number}"))).collect();
         assert!(different.len() > 5);
     }

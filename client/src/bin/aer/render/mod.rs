@@ -81,6 +81,11 @@ pub(crate) fn missing(of: Option<&str>, (bytes, entries): (u64, u64), why: &str)
     }
 }
 
+/// Says that what comes next is the rest of a line.
+pub(crate) fn without_beginning() {
+    complain("what follows is the rest of a line: its beginning is missing");
+}
+
 /// Says that one of several logs cannot be read.
 pub(crate) fn unread(name: &str, why: &str) {
     complain(&format!("{name}: {why}; what the other logs have is shown"));

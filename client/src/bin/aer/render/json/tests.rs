@@ -78,6 +78,7 @@ fn a_piece_of_a_log_is_text_and_bytes_where_it_must() {
         timestamp: 5,
         data: data.to_vec().into(),
         name: "web".into(),
+        continues: false,
     };
     assert_eq!(
         value(Chunk::from(&chunk("ä\n".as_bytes()))),
@@ -85,7 +86,9 @@ fn a_piece_of_a_log_is_text_and_bytes_where_it_must() {
     );
     let broken = value(Chunk::from(&chunk(b"a\xff")));
     assert_eq!(broken["data"], json!("a\u{fffd}"));
-    assert_eq!(broken["data_bytes"], json!("Yf8="));
+    assert_eq!((&broken["data_bytes"], broken.get("continues")), (&json!("Yf8="), None));
+    let rest = observe::LogChunk { continues: true, ..chunk(b"st\n") };
+    assert_eq!(value(Chunk::from(&rest))["continues"], json!(true));
 }
 
 #[test]
