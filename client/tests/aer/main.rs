@@ -10,6 +10,7 @@
     reason = "a test; clippy sees only functions marked as such"
 )]
 
+mod colours;
 mod editing;
 mod exec;
 mod interrupts;

@@ -292,7 +292,7 @@ fn on_a_terminal_a_list_is_cut_to_its_width() {
 }
 
 /// All that was written to a terminal whose other end is closed: then reading fails, as there is no end.
-fn read_terminal(master: OwnedFd) -> String {
+pub(crate) fn read_terminal(master: OwnedFd) -> String {
     let mut printed = Vec::new();
     fs::File::from(master).read_to_end(&mut printed).ok();
     String::from_utf8(printed).unwrap()

@@ -5,6 +5,7 @@
 
 use std::{
     borrow::Cow,
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     env,
     io::{self, IsTerminal},
@@ -179,6 +180,8 @@ pub(crate) struct Look {
     form: Form,
     names: bool,
     colours: bool,
+    /// The colours that names have, of as many names as there are colours.
+    given: RefCell<BTreeMap<String, u8>>,
     /// Of standard output and of standard error, whether they go to a terminal.
     terminals: [bool; 2],
 }
@@ -189,7 +192,7 @@ impl Look {
         let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colours = io::stdout().is_terminal() && !refused;
-        Self { form, names: several, colours, terminals }
+        Self { form, names: several, colours, given: RefCell::default(), terminals }
     }
 
     /// Whether pieces of this output pass through as they are.
@@ -250,21 +253,36 @@ impl Look {
         format!("{time} {} [{}] {stream}: ", self.name(&line.chunk.name), harmless(run))
     }
 
+    /// The colour of a name: its own, unless another that is shown has it, as long as there are others.
+    fn colour(&self, name: &str) -> u8 {
+        let mut given = self.given.borrow_mut();
+        if let Some(colour) = given.get(name) {
+            return *colour;
+        }
+        let mut tried = COLOURS.iter().copied().cycle().skip(first_colour(name));
+        let own = tried.next().unwrap_or_default();
+        let is_free = |colour: &u8| !given.values().any(|other| other == colour);
+        let free = [own].into_iter().chain(tried.take(COLOURS.len())).find(is_free);
+        match free {
+            Some(colour) => *given.entry(name.to_owned()).or_insert(colour),
+            None => own,
+        }
+    }
+
     /// A name in its colour.
     fn name(&self, name: &str) -> String {
         let shown = harmless(name);
-        if self.colours { format!("\x1b[{}m{shown}{PLAIN}", colour(name)) } else { shown }
+        if self.colours { format!("\x1b[{}m{shown}{PLAIN}", self.colour(name)) } else { shown }
     }
 }
 
-/// The same for a name wherever and whenever it is shown (FNV-1a).
-fn colour(name: &str) -> u8 {
+/// Where the colours of a name begin to be tried: the same wherever and whenever it is shown (FNV-1a).
+fn first_colour(name: &str) -> usize {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let colours = u64::try_from(COLOURS.len()).unwrap_or(1);
-    let number = usize::try_from(hash % colours).unwrap_or(0);
-    COLOURS.get(number).copied().unwrap_or(39)
+    usize::try_from(hash % colours).unwrap_or(0)
 }
 
 /// The text on one line, and of what a terminal obeys only colours, which end with it.
@@ -326,7 +344,7 @@ mod tests {
     }
 
     fn look(form: Form, names: bool, colours: bool) -> Look {
-        Look { form, names, colours, terminals: [colours; 2] }
+        Look { form, names, colours, given: RefCell::default(), terminals: [colours; 2] }
     }
 
     fn shown(look: &Look, text: &[u8]) -> String {
@@ -416,11 +434,16 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_stable() {
-        assert_eq!(colour("web"), colour("web"));
-        let different: BTreeSet<u8> =
-            (0..100).map(|number| colour(&format!("u{number}"))).collect();
-        assert!(different.len() > 5);
+    fn each_name_has_a_colour_of_its_own_while_there_are_some() {
+        let (one, other) = (look(Form::Short, true, true), look(Form::Short, true, true));
+        let names: Vec<String> = (0..30).map(|number| format!("u{number}")).collect();
+        let colours: Vec<u8> = names.iter().map(|name| one.colour(name)).collect();
+        let (first, _) = colours.split_at(COLOURS.len());
+        assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), COLOURS.len());
+        assert!(colours.iter().all(|colour| COLOURS.contains(colour)));
+        assert_eq!(names.iter().map(|name| one.colour(name)).collect::<Vec<_>>(), colours);
+        // And where nothing is in its way the same each time.
+        assert_eq!(other.colour("u7"), COLOURS[first_colour("u7")]);
     }
 
     proptest! {
