@@ -48,7 +48,7 @@ fn seek(file: &File, from: u64, whence: Whence) -> Option<u64> {
 pub(crate) fn survey(folder: &Folder) -> (Holding, Vec<u64>) {
     let mut unsealed = Vec::new();
     let mut bases = folder.bases().unwrap_or_default();
-    remove_leftovers(folder, bases.first().copied());
+    remove_leftovers(folder, &bases);
     let active = bases.pop().map(|base| active(folder, base)).unwrap_or_default();
     let closed = bases.into_iter().filter_map(|base| {
         if Sum::read(folder, base).is_none() {
@@ -70,7 +70,8 @@ pub(crate) fn closed(folder: &Folder, base: u64) -> Option<Closed> {
 
 /// The segment that is being written.
 pub(crate) fn active(folder: &Folder, base: u64) -> Active {
-    let bytes = length(&folder.data(base)).saturating_add(length(&folder.index(base)));
+    let files = [folder.data(base), folder.index(base), folder.running(base)];
+    let bytes = files.iter().map(|path| length(path)).fold(0, u64::saturating_add);
     let mut first = [0; ENTRY];
     let read = open::read(&folder.index(base)).and_then(|file| read_at(&file, &mut first, 0));
     let entry = read.ok().and_then(|count| Entry::decode(first.get(..count)?));
@@ -83,21 +84,27 @@ fn length(path: &Path) -> u64 {
 
 /// Removes a segment. Its bytes go first: with them it is gone for readers.
 pub(crate) fn remove(folder: &Folder, base: u64) {
-    for path in [folder.data(base), folder.index(base), folder.sum(base)] {
+    let files = [folder.data(base), folder.index(base), folder.sum(base), folder.running(base)];
+    for path in files {
         // What cannot be removed now is tried again when the store is opened.
         fs::remove_file(path).ok();
     }
 }
 
-/// Removes what a kill in the middle of [`remove`] or of sealing has left: files of segments before the first one.
-fn remove_leftovers(folder: &Folder, first: Option<u64>) {
-    let Some(first) = first else { return };
-    for name in folder::names(&folder.0).unwrap_or_default() {
+/// Removes what a kill in the middle of [`remove`] or of sealing has left: files of segments before the first one, and what was
+/// of use before a segment was sealed.
+fn remove_leftovers(folder: &Folder, bases: &[u64]) {
+    let (Some(&first), Some(&last)) = (bases.first(), bases.last()) else { return };
+    let names = folder::names(&folder.0).unwrap_or_default();
+    for name in &names {
+        let running = name.strip_suffix(".crc");
+        let sealed = running.is_some_and(|base| names.contains(&format!("{base}.sum")));
+        let closed = running.and_then(folder::parse_hex).is_some_and(|base| base < last);
         let half = name.strip_suffix(".sum.new").or(name.strip_suffix(".idx.new"));
         let half = half.is_some_and(|base| folder::parse_hex(base).is_some());
-        let base = name.strip_suffix(".idx").or(name.strip_suffix(".sum"));
+        let base = name.strip_suffix(".idx").or(name.strip_suffix(".sum")).or(running);
         let old = base.and_then(folder::parse_hex).is_some_and(|base| base < first);
-        if half || old {
+        if half || old || (sealed && closed) {
             fs::remove_file(folder.0.join(name)).ok();
         }
     }

@@ -33,6 +33,11 @@ impl Folder {
         self.0.join(format!("{base:016x}.sum"))
     }
 
+    /// The file of the checksums that were made of a segment before it is closed.
+    pub(crate) fn running(&self, base: u64) -> PathBuf {
+        self.0.join(format!("{base:016x}.crc"))
+    }
+
     /// Where the segments begin, in order; none if there is no such folder. Files with other names are none of ours, and what
     /// is no regular file is none.
     pub(crate) fn bases(&self) -> Result<Vec<u64>, ReadError> {

@@ -44,6 +44,7 @@ mod reader;
 mod recent;
 mod retention;
 mod run;
+mod running;
 mod seek;
 mod segment;
 mod shared;

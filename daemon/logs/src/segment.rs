@@ -23,6 +23,7 @@ use crate::{
     index::{Index, Slot},
     name::Position,
     open,
+    running::Running,
 };
 
 /// Names that are tried for a new segment where something foreign has the right one.
@@ -73,6 +74,7 @@ impl Segment {
         let path = folder.data(base);
         let data = open::write(&path, OFlag::empty()).map_err(failed(&path))?;
         let length = data.metadata().map_err(failed(&path))?.len();
+        Running::fit(folder, base, length);
         let path = folder.index(base);
         // Without its index a segment's bytes are nobody's, but the log goes on.
         let index = match open::write(&path, OFlag::O_CREAT) {

@@ -25,7 +25,7 @@ use std::{
 
 use nix::fcntl::OFlag;
 
-use crate::{disk::holes, entry::ENTRY_U64, folder::Folder, index::read_at, open};
+use crate::{disk::holes, entry::ENTRY_U64, folder::Folder, open, running::Running};
 
 const MAGIC: [u8; 8] = *b"auraesum";
 const VERSION: u32 = 1;
@@ -45,34 +45,22 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// Reads a segment. None if it is not there, or `stop` says so in between.
+    /// Reads what of a segment was not read before. None if it is not there, or `stop` says so in between.
     pub(crate) fn of(
         folder: &Folder,
-        base: u64,
+        mut running: Running,
         stop: impl Fn() -> bool,
     ) -> io::Result<Option<Self>> {
+        let base = running.base();
         let data = open::read(&folder.data(base))?;
         let length = data.metadata()?.len();
         let index = fs::symlink_metadata(folder.index(base)).map_or(0, |index| index.len());
-        let mut blocks = Vec::new();
-        let mut buffer = vec![0; 4 * BLOCK];
-        let mut at = 0_u64;
-        while at < length {
-            if stop() {
-                return Ok(None);
-            }
-            let left = usize::try_from(length - at).unwrap_or(usize::MAX).min(buffer.len());
-            let count = read_at(&data, buffer.get_mut(..left).unwrap_or_default(), at)?;
-            let read = buffer.get(..count).unwrap_or_default();
-            blocks.extend(read.chunks(BLOCK).map(crc32fast::hash));
-            if count < left {
-                // Somebody cuts it while we read.
-                return Ok(None);
-            }
-            at = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        running.cut(length);
+        if !running.go_on(&data, length, stop)? {
+            return Ok(None);
         }
         let holes = holes(&data, length);
-        let entries = index.div_ceil(ENTRY_U64);
+        let (entries, blocks) = (index.div_ceil(ENTRY_U64), running.into_blocks());
         Ok(Some(Self { base, length, entries, blocks, holes }))
     }
 

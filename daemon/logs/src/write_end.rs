@@ -11,7 +11,7 @@ use crate::{
     log::Sizes,
     name::LogName,
     segment::{Segment, WriteError},
-    upkeep::Upkeep,
+    upkeep::{Upkeep, What},
 };
 
 /// The end of a log.
@@ -25,6 +25,8 @@ pub(crate) struct WriteEnd {
     logs: usize,
     /// Something was written since the log was synced last, and that was told.
     unsynced: Arc<AtomicBool>,
+    /// The same of its checksums.
+    unsummed: Arc<AtomicBool>,
     upkeep: Arc<Upkeep>,
     damages: Arc<Damages>,
 }
@@ -39,8 +41,8 @@ impl WriteEnd {
     ) -> Self {
         let logs = upkeep.logs();
         let sizes = upkeep.sizes(&name);
-        let (segment, unsynced) = (None, Arc::default());
-        Self { name, folder, segment, sizes, logs, unsynced, upkeep, damages }
+        let (segment, unsynced, unsummed) = (None, Arc::default(), Arc::default());
+        Self { name, folder, segment, sizes, logs, unsynced, unsummed, upkeep, damages }
     }
 
     /// The segment, if it was opened.
@@ -150,8 +152,14 @@ impl WriteEnd {
 
     /// Something was written.
     pub(crate) fn was_written(&self) {
-        if !self.unsynced.load(Ordering::Relaxed) && !self.unsynced.swap(true, Ordering::Relaxed) {
-            self.upkeep.written(&self.name, &self.unsynced);
+        let is_news = |mark: &AtomicBool| {
+            !mark.load(Ordering::Relaxed) && !mark.swap(true, Ordering::Relaxed)
+        };
+        if is_news(&self.unsynced) {
+            self.upkeep.written(&self.name, What::Active(Arc::clone(&self.unsynced)));
+        }
+        if is_news(&self.unsummed) {
+            self.upkeep.written(&self.name, What::Unsummed(Arc::clone(&self.unsummed)));
         }
     }
 

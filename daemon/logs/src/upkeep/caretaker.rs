@@ -1,7 +1,8 @@
 //! The thread "log-upkeep".
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
+    fs,
     sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -14,7 +15,9 @@ use crate::{
     folder::Folder,
     holdings::{Active, Holding, Holdings, Surplus},
     name::LogName,
+    open,
     queue::Command,
+    running::Running,
     shared::Shared,
     sum::Sum,
 };
@@ -37,6 +40,12 @@ pub(crate) struct Caretaker {
     unsynced: Vec<Unsynced>,
     /// These are being brought to the disk.
     syncing: VecDeque<(LogName, u64)>,
+    /// Checksums of the segments that are being written.
+    running: BTreeMap<LogName, Running>,
+    /// Of these they are to go on.
+    unsummed: VecDeque<LogName>,
+    /// Segments that a daemon before this one has written, and made checksums of.
+    unchecked: VecDeque<(LogName, u64)>,
     actives: Option<Instant>,
     /// When age alone makes something go.
     next_look: Option<Instant>,
@@ -50,6 +59,9 @@ impl Caretaker {
             unsealed: VecDeque::new(),
             unsynced: Vec::new(),
             syncing: VecDeque::new(),
+            running: BTreeMap::new(),
+            unsummed: VecDeque::new(),
+            unchecked: VecDeque::new(),
             actives: None,
             next_look: None,
         }
@@ -66,7 +78,7 @@ impl Caretaker {
             if look {
                 self.bound();
             }
-            let busy = self.sync_one() || self.seal_one();
+            let busy = self.sync_one() || self.seal_one() || self.sum_one() || self.check_one();
             look = self.take(busy);
         }
     }
@@ -93,6 +105,7 @@ impl Caretaker {
                 self.shared.news.damages.note(&log, text, true);
             }
             self.unsealed.extend(unsealed.into_iter().map(|base| (log.clone(), base)));
+            self.unchecked.push_back((log.clone(), holding.active.base));
             self.shared.upkeep.know(&log);
             self.holdings.logs.insert(log, holding);
         }
@@ -187,6 +200,7 @@ impl Caretaker {
         for log in empty {
             // It is known again when it is written again.
             self.holdings.logs.remove(&log);
+            self.running.remove(&log);
             upkeep.unknow(&log);
             queue.ask(Command::Discard { log });
         }
@@ -219,15 +233,73 @@ impl Caretaker {
     fn seal_one(&mut self) -> bool {
         let Some((log, base)) = self.unsealed.pop_front() else { return false };
         let folder = self.folder(&log);
+        let running = self.running_of(&log, base);
         let stop = || self.shared.upkeep.is_closed();
         // What is not sealed now is sealed when the store is opened again. It may be gone, and what was on the way to
         // its removal must not leave its sums behind.
-        if let Ok(Some(sum)) = Sum::of(&folder, base, stop)
-            && sum.write(&folder).is_ok()
+        let sealed = Sum::of(&folder, running, stop)
+            .is_ok_and(|sum| sum.is_some_and(|sum| sum.write(&folder).is_ok()));
+        if sealed {
+            fs::remove_file(folder.running(base)).ok();
+        }
+        if sealed
             && let Some(holding) = self.holdings.logs.get_mut(&log)
             && let Some(held) = holding.closed.iter_mut().find(|closed| closed.base == base)
         {
             held.bytes = disk::closed(&folder, base).map_or(held.bytes, |closed| closed.bytes);
+        }
+        true
+    }
+
+    /// The checksums that there are of a segment.
+    fn running_of(&mut self, log: &LogName, base: u64) -> Running {
+        let in_memory = self.running.get(log).is_some_and(|running| running.base() == base);
+        let known = if in_memory { self.running.remove(log) } else { None };
+        let folder = self.folder(log);
+        known.or_else(|| Running::read(&folder, base)).unwrap_or_else(|| Running::new(base))
+    }
+
+    /// Goes on with the checksums of one segment that is being written; whether there was one.
+    fn sum_one(&mut self) -> bool {
+        let Some(log) = self.unsummed.pop_front() else { return false };
+        let Some(holding) = self.holdings.logs.get(&log) else { return true };
+        let (folder, base) = (self.folder(&log), holding.active.base);
+        let mut running = self.running_of(&log, base);
+        let since = running.length();
+        let stop = || self.shared.upkeep.is_closed();
+        // Where it cannot be read or kept, the bytes have their checksums when the segment is sealed.
+        let data = open::read(&folder.data(base));
+        let went_on = data.and_then(|data| {
+            let length = data.metadata()?.len();
+            running.go_on(&data, length, stop)
+        });
+        if went_on.is_ok() && running.length() > since {
+            running.write(&folder, since).ok();
+            self.running.insert(log, running);
+        }
+        true
+    }
+
+    /// Looks whether one of the segments that were found is what a daemon before this one has written; whether there was one.
+    /// What is not is closed, so that who reads it is told.
+    fn check_one(&mut self) -> bool {
+        let Some((log, base)) = self.unchecked.pop_front() else { return false };
+        let folder = self.folder(&log);
+        let stop = || self.shared.upkeep.is_closed();
+        let is_active =
+            self.holdings.logs.get(&log).is_some_and(|holding| holding.active.base == base);
+        let altered = Running::read(&folder, base)
+            .and_then(|running| running.is_altered(&folder, stop).ok().flatten());
+        if altered == Some(true) {
+            let text = format!(
+                "{} is not what was written to it: readers are told of a gap there; see to the disk, and to who else writes \
+                 there",
+                folder.data(base).display()
+            );
+            self.shared.news.damages.note(&log, text, true);
+            if is_active {
+                self.shared.queue.ask(Command::Close { log });
+            }
         }
         true
     }
@@ -242,6 +314,11 @@ impl Caretaker {
                     self.look_at(&log);
                     self.look_for_loss(&log);
                     self.holdings.logs.get(&log).map(|holding| holding.active.base)
+                }
+                What::Unsummed(mark) => {
+                    mark.store(false, Ordering::SeqCst);
+                    self.unsummed.push_back(log.clone());
+                    None
                 }
             };
             self.syncing.extend(base.map(|base| (log, base)));

@@ -22,6 +22,9 @@ use crate::{clock, log::Sizes, name::LogName, retention::Retention};
 
 /// The audit log waits no longer than this for the disk.
 const AUDIT_SYNC: Duration = Duration::from_secs(1);
+/// After this time there are checksums of what was written: before the kernel brings it to the disk, mostly, and seldom enough
+/// to cost nothing.
+const SUMMED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A segment was begun.
 #[derive(Debug)]
@@ -41,10 +44,12 @@ struct Unsynced {
 }
 
 #[derive(Debug)]
-enum What {
+pub(crate) enum What {
     /// The segment that is being written. The mark is taken away first: what is written later is told again.
     Active(Arc<AtomicBool>),
     Closed(u64),
+    /// The segment that is being written has no checksums of its last bytes. The mark is as above.
+    Unsummed(Arc<AtomicBool>),
 }
 
 #[derive(Debug, Default)]
@@ -150,9 +155,8 @@ impl Upkeep {
         }
     }
 
-    /// Something was written to a log, for the first time since it was synced.
-    pub(crate) fn written(&self, log: &LogName, unsynced: &Arc<AtomicBool>) {
-        let what = What::Active(Arc::clone(unsynced));
+    /// Something was written to a log, for the first time since that was done about it.
+    pub(crate) fn written(&self, log: &LogName, what: What) {
         let unsynced = self.unsynced(log, what);
         let mut waiting = self.lock();
         let earlier = waiting.sync_at.is_none_or(|before| unsynced.by < before);
@@ -167,9 +171,15 @@ impl Upkeep {
     }
 
     fn unsynced(&self, log: &LogName, what: What) -> Unsynced {
-        let within = match log {
-            LogName::Audit => self.retention.sync_interval.min(AUDIT_SYNC),
-            LogName::Daemon | LogName::Commands | LogName::Unit(_) => self.retention.sync_interval,
+        let within = match (&what, log) {
+            (What::Unsummed(_), _) => self.retention.sync_interval.min(SUMMED_WITHIN),
+            (What::Active(_) | What::Closed(_), LogName::Audit) => {
+                self.retention.sync_interval.min(AUDIT_SYNC)
+            }
+            (
+                What::Active(_) | What::Closed(_),
+                LogName::Daemon | LogName::Commands | LogName::Unit(_),
+            ) => self.retention.sync_interval,
         };
         Unsynced { by: clock::now().instant + within, log: log.clone(), what }
     }

@@ -7,6 +7,8 @@ mod finding;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod flipped;
+#[cfg(test)]
 mod following;
 #[cfg(test)]
 mod full_disk;

@@ -219,3 +219,34 @@ fn a_full_filesystem_drives_out_what_is_old() {
     holds("little stays", || size(&store.root(), &log) <= 16 << 20);
     assert!(size(&store.root(), &log) > 0);
 }
+
+/// A program that says a word and then nothing: its segment is closed and sealed when it is old enough, whoever writes or syncs
+/// what else, and by the next daemon too; what is in it goes when that is too old.
+#[test]
+fn a_word_of_a_quiet_program_is_sealed_by_its_age() {
+    let mut retention = Retention::default();
+    retention.each.age = Some(Duration::from_secs(4));
+    assert!(retention.sync_interval > Duration::from_secs(60), "nothing is synced meanwhile");
+    let mut store = store(retention.clone());
+    let log = unit("quiet");
+    let folder = store.root().join("units/quiet");
+    let is_there = |base: u64, ending: &str| folder.join(format!("{base:016x}.{ending}")).exists();
+    let mut program = store.start(run(1), &log);
+    program.stdout.write_all(b"word\n").unwrap();
+    holds("the first word is sealed", || is_there(0, "sum") && !is_there(0, "crc"));
+    assert_eq!(output(&store.items(&log, of(run(1))), run(1), Stream::Stdout), b"word\n");
+    program.stdout.write_all(b"more\n").unwrap();
+    holds("the second is kept", || store.logs.end(&log).unwrap() == Position(10));
+    store.logs.close();
+    store.logs = bounded(&store.root(), Options::default(), retention);
+    holds("it is sealed by the next daemon", || is_there(5, "sum"));
+    holds("what is too old is gone", || !is_there(0, "log") && !is_there(5, "log"));
+    let reason = GapReason::Removed;
+    let left = store.items(&log, Filter::default());
+    assert!(matches!(left.as_slice(), [] | [Item::Gap { run: None, bytes: 10, .. }]), "{left:?}");
+    assert!(
+        gaps(&left)
+            .iter()
+            .all(|gap| matches!(gap, Item::Gap { reason: told, .. } if *told == reason))
+    );
+}

@@ -1,6 +1,10 @@
 //! Logs that cannot be read, or are not what they were: what is there is shown, and what is not is told.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::{FileExt, symlink},
+    path::PathBuf,
+};
 
 use api::observe::{LogChannelType, LogSource, LogsRequest, log_source::Of};
 use tests::{Daemon, Options, argv, rpc::named, wait::eventually};
@@ -13,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_program_has_its_status_without_its_log,
         what_was_taken_away_is_told,
         the_rest_of_a_line_is_told_from_a_whole_one,
+        a_bit_that_flips_while_a_program_prints_is_told,
         many_equal_sources_are_one,
     ]
 }
@@ -148,5 +153,34 @@ fn the_rest_of_a_line_is_told_from_a_whole_one() {
         let told: Vec<_> = items.iter().filter(|item| item.cut).map(|item| &item.line).collect();
         assert_eq!((items.len(), told.len()), (lines.len(), cut));
         assert!(told.iter().all(|line| line.as_str() == lines[0]));
+    });
+}
+
+/// A bit flips in what a living program has printed, and the daemon is killed: the next one finds it, tells it as a problem, and
+/// readers are given all but the block in which it flipped.
+fn a_bit_that_flips_while_a_program_prints_is_told() {
+    let options = Options::default().config("logs", "sync_interval = \"50ms\"");
+    Daemon::with(options, |daemon| {
+        daemon.up(named("steady", daemon.probe(&["bytes", "200000", "line", "", "pause"])));
+        let segment = folder(daemon, "steady").join("0000000000000000.log");
+        // 16 bytes for the head and for each block, the last of which says how far they go.
+        let summed = || {
+            let running = fs::read(segment.with_extension("crc")).unwrap_or_default();
+            running.get(4 * 16..4 * 16 + 8).is_some_and(|to| to == 200_001_u64.to_le_bytes())
+        };
+        eventually("there are checksums of what it has printed", summed);
+        let data = fs::File::options().write(true).open(&segment).unwrap();
+        data.write_all_at(b"X", 100_000).unwrap();
+        daemon.replace();
+        let problem = || daemon.status().problems.iter().any(|told| told.contains("not what was"));
+        eventually("the next daemon tells it", problem);
+        let read = || daemon.aer(&["logs", "steady"]);
+        let is_told = || read().err().contains("65536 bytes of output missing here");
+        eventually("readers are told", is_told);
+        let output = read();
+        assert!(output.err().contains("the file of the log is damaged"), "{}", output.err());
+        let told: Vec<usize> = output.out().lines().map(str::len).collect();
+        assert_eq!(told, [65_536, 200_000 - 2 * 65_536], "all but one block, which ends a line");
+        assert!(!output.out().contains('X'));
     });
 }
