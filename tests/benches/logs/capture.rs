@@ -1,5 +1,5 @@
 //! What it costs to keep what a program prints: a GiB of lines of 100 bytes, from a process's pipe to the store, against a
-//! bare loop of read and write to a file, and against s6-log; and how soon a line after a silence is there.
+//! bare loop of read and write to a file, and against s6-log.
 
 use std::{
     fs::File,
@@ -8,7 +8,6 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::mpsc::sync_channel,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,6 @@ use nix::sys::{
     time::TimeVal,
 };
 use tempfile::TempDir;
-use tests::wait;
 use units::RunId;
 
 use crate::printer::{self, LINE, PRINTED};
@@ -32,8 +30,6 @@ const OVER_S6: f64 = 3.0;
 const LINE_BY_LINE: f64 = 0.95;
 /// And this part of the bare loop's CPU.
 const CPU: f64 = 1.0 / 3.0;
-/// A line after a silence reaches a follower within this.
-const FIRST_LINE: Duration = Duration::from_millis(5);
 
 /// One capture.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +49,7 @@ pub(crate) fn run() -> bool {
     for (name, size) in [("4 KiB", 4096), ("64 KiB", 65_536), ("a line", LINE)] {
         fine &= compare(name, size);
     }
-    fine & first_line()
+    fine
 }
 
 fn compare(name: &str, size: usize) -> bool {
@@ -215,46 +211,4 @@ fn s6_log(folder: &Path, size: usize) -> Option<Cost> {
         assert!(printer.wait().expect("our child").success());
         assert!(logger.wait().expect("our child").success());
     }))
-}
-
-/// From before a line is written, in silence, until a follower has it.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
-fn first_line() -> bool {
-    let folder = TempDir::new().expect("a folder");
-    let logs = LogStore::open(folder.path(), Box::new(drop)).expect("a store");
-    let run = RunId::from_bytes([7; 16]);
-    let (stdout, write) = std::io::pipe().expect("a pipe");
-    let (stderr, _) = pipe();
-    let mut write = File::from(OwnedFd::from(write));
-    let (stdout, log) = (stdout.into(), LogName::Commands);
-    logs.attach(Attach { run, log, stdout, stderr, resumed: false }).expect("attached");
-    let mut reader = logs.reader(LogName::Commands, Position(0), Filter::default());
-    let (seen, times) = sync_channel(1);
-    let follower = thread::spawn(move || {
-        let waiting = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        loop {
-            match reader.next(4096).expect("it can be read") {
-                Some(Item::Chunk { .. }) if seen.send(Instant::now()).is_err() => return,
-                Some(_) => {}
-                None if waiting.block_on(reader.changed()).is_err() => return,
-                None => {}
-            }
-        }
-    });
-    let mut delays = Vec::new();
-    for _ in 0..500 {
-        wait::pass(Duration::from_millis(3));
-        let begin = Instant::now();
-        write.write_all(b"a line after a silence\n").expect("it is read");
-        delays.push(times.recv().expect("the follower lives") - begin);
-    }
-    logs.close();
-    drop(logs);
-    follower.join().expect("it has read on");
-    delays.sort_unstable();
-    let (median, last) = (delays[250], delays[495]);
-    println!(
-        "logs: a line after a silence is with a follower in {median:?}, 99 % in {last:?} (bound {FIRST_LINE:?})"
-    );
-    median <= FIRST_LINE && last <= FIRST_LINE
 }

@@ -63,7 +63,7 @@ fn in_batches(daemon: &Daemon, mut client: ObserveClient<Channel>) -> Duration {
             let mut stream = client.logs(request).await.expect("it is there").into_inner();
             let mut bytes = 0;
             // A bare stream has whole batches only.
-            while bytes < LINES / 2621 * 2621 * LINE {
+            while bytes < LINES / bare::LINES * bare::LINES * LINE {
                 let batch = stream.message().await.expect("it goes on").expect("it has no end");
                 bytes += batch.chunks.iter().map(|chunk| chunk.data.len()).sum::<usize>();
             }

@@ -1,6 +1,6 @@
 //! What logs cost, each against a bare loop of the same in the same run.
 //!
-//! Parts to be run are arguments (`capture`, `follow`, `crowd`, `last`, `fast`; all by default). Fails where a bound is
+//! Parts to be run are arguments (`capture`, `silence`, `follow`, `crowd`, `last`, `fast`; all by default). Fails where a bound is
 //! passed.
 
 mod bare;
@@ -10,6 +10,7 @@ mod fast;
 mod follow;
 mod last;
 mod printer;
+mod silence;
 
 use std::{
     env,
@@ -29,8 +30,9 @@ fn main() -> ExitCode {
     }
     // cargo adds `--bench`.
     let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [Part; 5] = [
+    let parts: [Part; 6] = [
         ("capture", capture::run),
+        ("silence", silence::run),
         ("follow", follow::run),
         ("crowd", crowd::run),
         ("last", last::run),
