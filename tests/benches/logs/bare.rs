@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, transport::Server};
 use crate::LINE;
 
 /// Lines of a batch: what the daemon's have.
-pub(crate) const LINES: usize = (256 << 10) / LINE;
+pub(crate) const LINES: usize = (128 << 10) / LINE;
 
 struct Bare {
     lines: usize,

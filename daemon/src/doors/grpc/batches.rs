@@ -124,6 +124,9 @@ impl Following {
         batches: &mpsc::Sender<Result<LogBatch, Status>>,
     ) -> Result<(), Status> {
         loop {
+            // Nothing is read for who has not taken what was read before: that would wait in memory, of each such client.
+            let Ok(room) = batches.reserve().await else { return Ok(()) };
+            let mut room = Some(room);
             let Read { steps, cursor, dry, over, failures, failed } = self.read(&core).await?;
             let fatal = self.note(failures, failed);
             let mut sent = self.gather(&core, steps).await;
@@ -135,10 +138,14 @@ impl Following {
             sent.first_mut().run_ids = self.run_ids.take().unwrap_or_default();
             sent.first_mut().failures = std::mem::take(&mut self.failures);
             for batch in sent.into_batches() {
-                if batches.send(Ok(batch)).await.is_err() {
-                    return Ok(());
+                match room.take() {
+                    Some(room) => room.send(Ok(batch)),
+                    None if batches.send(Ok(batch)).await.is_err() => return Ok(()),
+                    None => {}
                 }
             }
+            // Who waits for more waits without holding a place.
+            drop(room);
             // What was there before it comes first.
             if let Some(status) = fatal {
                 return Err(status);

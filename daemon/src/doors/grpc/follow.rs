@@ -9,8 +9,9 @@ use crate::doors::BulkReaders;
 
 /// Bytes of output in one piece.
 const PIECE: usize = 64 << 10;
-/// Bytes of output in one batch; what a call holds in memory for a client that does not read is this, twice.
-pub(super) const BATCH: usize = 256 << 10;
+/// Bytes of output in one batch, and a piece more at the most. What a call holds in memory for a client that does not read is
+/// this twice, as it is and as it is sent, and one piece that was read ahead.
+pub(super) const BATCH: usize = 128 << 10;
 /// Items in one batch, however small.
 pub(super) const ITEMS: usize = 1024;
 

@@ -26,7 +26,7 @@ use crate::doors::Core;
 
 /// Lines that may wait for a client; with a batch behind them that is all a call holds in memory.
 const ITEMS: usize = 16;
-/// Batches that may wait for a client, beside one that is read and one that is under way.
+/// Batches that may wait for a client, beside one that is under way; the next is read when there is none.
 const BATCHES: usize = 1;
 
 /// How long a status waits for the schedule to be opened.
