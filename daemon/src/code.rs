@@ -10,39 +10,48 @@ use std::{ffi::c_void, fs, ptr::NonNull};
 
 use nix::sys::mman::{MmapAdvise, madvise};
 
-/// Unmaps the pages of programs and libraries that are as they are on the disk. To be called when a start is over; where
-/// there is no /proc it does nothing.
+/// Unmaps the pages of our program's code that are as they are on the disk. To be called when a start is over; where there is
+/// no /proc it does nothing.
 pub(crate) fn give_back() {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
-    for (begin, end) in unchanged(&smaps) {
+    let program = fs::read_link("/proc/self/exe").unwrap_or_default();
+    for (begin, end) in unchanged(&smaps, &program.to_string_lossy()) {
         let start = NonNull::new(std::ptr::with_exposed_provenance_mut::<c_void>(begin));
         if let (Some(start), Some(length)) = (start, end.checked_sub(begin)) {
-            // SAFETY: nobody can write there, and no page of it was changed (the loader's relocations are changes): the next
-            // access finds the same bytes.
+            // SAFETY: it is there as long as we are, nobody can write there, and no page of it was changed, as by a debugger:
+            // the next access finds the same bytes.
             unsafe { madvise(start, length, MmapAdvise::MADV_DONTNEED) }.ok();
         }
     }
 }
 
-/// The mappings in a proc_pid_smaps(5) that are read-only and have no page that differs from the file's.
-fn unchanged(smaps: &str) -> Vec<(usize, usize)> {
+/// The mappings in a proc_pid_smaps(5) that are code of this program, and of which no page differs from the file's, be it in
+/// memory or in swap space. Libraries are left alone: they come and go, and what the loader wrote in them must stay.
+fn unchanged(smaps: &str, program: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut candidate = None;
     for line in smaps.lines() {
-        if let Some(Mapping { range, is_read_only }) = mapping(line) {
-            candidate = is_read_only.then_some(range);
+        if let Some(Mapping { range, is_code }) = mapping(line) {
+            let ours = is_code && !program.is_empty() && line.ends_with(program);
+            candidate = ours.then_some(range);
         } else if let Some(pages) = line.strip_prefix("Anonymous:") {
-            let unchanged = pages.split_ascii_whitespace().next() == Some("0");
-            found.extend(candidate.take().filter(|_| unchanged));
+            candidate = candidate.filter(|_| is_none(pages));
+        } else if let Some(pages) = line.strip_prefix("Swap:") {
+            found.extend(candidate.take().filter(|_| is_none(pages)));
         }
     }
     found
 }
 
+/// Whether a size is 0.
+fn is_none(pages: &str) -> bool {
+    pages.split_ascii_whitespace().next() == Some("0")
+}
+
 struct Mapping {
     range: (usize, usize),
-    /// Whether it is of a file, private, and not to be written.
-    is_read_only: bool,
+    /// Whether it is of a file, private, and to be executed.
+    is_code: bool,
 }
 
 /// The mapping of which the next lines tell, where this is the line that begins it.
@@ -53,8 +62,7 @@ fn mapping(line: &str) -> Option<Mapping> {
     let range = (address(begin)?, address(end)?);
     let (access, _offset, _device, inode) =
         (words.next()?, words.next()?, words.next()?, words.next()?);
-    let is_read_only = matches!(access, "r--p" | "r-xp") && inode != "0";
-    Some(Mapping { range, is_read_only })
+    Some(Mapping { range, is_code: access == "r-xp" && inode != "0" })
 }
 
 #[cfg(test)]
@@ -67,24 +75,32 @@ mod tests {
     fn what_is_as_on_the_disk_is_found() {
         let smaps = "\
 5500-5600 r--p 00000000 fe:00 575   /usr/bin/x y
+Anonymous:             0 kB
+Swap:                  0 kB
+5600-5700 r-xp 00001000 fe:00 575   /usr/bin/x y
 Rss:                 256 kB
 Anonymous:             0 kB
-VmFlags: rd mr mw me
-5600-5700 r-xp 00001000 fe:00 575   /usr/bin/x y
+Swap:                  0 kB
+VmFlags: rd ex mr mw me
+5700-5800 r-xp 00002000 fe:00 575   /usr/bin/x y
+Anonymous:             4 kB
+Swap:                  0 kB
+5800-5900 r-xp 00003000 fe:00 575   /usr/bin/x y
 Anonymous:             0 kB
-5700-5800 r--p 00002000 fe:00 575   /usr/bin/x y
-Anonymous:            12 kB
-5800-5900 rw-p 00003000 fe:00 575   /usr/bin/x y
+Swap:                  4 kB
+5900-5a00 rw-p 00003000 fe:00 575   /usr/bin/x y
 Anonymous:             0 kB
-5900-5a00 r-xp 00000000 00:00 0     [vdso]
+Swap:                  0 kB
+5a00-5b00 r-xp 00000000 00:00 0     [vdso]
 Anonymous:             0 kB
-6000-6100 r--s 00000000 00:01 7     /memfd:shared
+Swap:                  0 kB
+6100-6200 r-xp 00000000 fe:00 576   /usr/lib/z
 Anonymous:             0 kB
-6100-6200 ---p 00000000 fe:00 576   /usr/lib/z
-Anonymous:             0 kB
+Swap:                  0 kB
 ";
-        assert_eq!(unchanged(smaps), [(0x5500, 0x5600), (0x5600, 0x5700)]);
-        assert_eq!(unchanged("Anonymous: 0 kB\n5500-5600 r-xp 0 0 1 x\n"), []);
+        assert_eq!(unchanged(smaps, "/usr/bin/x y"), [(0x5600, 0x5700)]);
+        assert_eq!(unchanged(smaps, ""), []);
+        assert_eq!(unchanged("Swap: 0 kB\n5500-5600 r-xp 0 0 1 x\n", "x"), []);
     }
 
     /// What is said of our own code.
@@ -119,7 +135,7 @@ Anonymous:             0 kB
     proptest! {
         #[test]
         fn any_text_is_read(text in "(.*\n){0,5}") {
-            unchanged(&text);
+            unchanged(&text, "x");
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum News {
     Probe(u32),
     /// The keeper has found us healthy: we are on trial no more.
     Confirmed,
+    /// Our keeper was killed: nobody goes back to the daemon before.
+    Orphaned,
     /// Another daemon is wanted in our place.
     Leave(Box<Departure>),
     /// The end of the machine is wanted.

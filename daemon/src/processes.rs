@@ -12,11 +12,14 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::Pid;
+use nix::{libc, unistd::Pid};
 use spawn::{Delivery, PidFd};
 use units::RunId;
 
 use crate::environment;
+
+/// System calls that wait for other threads, or for something to do.
+const PATIENT_CALLS: [i64; 3] = [libc::SYS_futex, libc::SYS_epoll_pwait, libc::SYS_ppoll];
 
 /// How often a look that saw processes vanish is repeated.
 const LOOKS: usize = 16;
@@ -261,9 +264,15 @@ pub(crate) fn is_zombie(pid: i32) -> bool {
     is_dead(pid).unwrap_or(false)
 }
 
-/// Whether it, or this thread of ours, waits for a disk or the like and cannot be disturbed.
-pub(crate) fn waits_for_disk(id: i32) -> bool {
-    stat(id, 3).is_ok_and(|state| state == "D")
+/// Whether this thread of ours waits for a disk or the like: it is in a system call, and in none that waits for other threads
+/// or for something to do. By its state alone it cannot be told, since a filesystem of user space keeps it waiting as if for
+/// an event (proc_pid_syscall(5)).
+pub(crate) fn waits_for_disk(thread: i32) -> bool {
+    let Ok(called) = fs::read_to_string(format!("/proc/self/task/{thread}/syscall")) else {
+        return stat(thread, 3).is_ok_and(|state| state == "D");
+    };
+    let number = called.split_ascii_whitespace().next().and_then(|number| number.parse().ok());
+    number.is_some_and(|number: i64| number >= 0 && !PATIENT_CALLS.contains(&number))
 }
 
 fn leads_session(pid: i32) -> bool {

@@ -179,6 +179,7 @@ async fn turn(
                 core.succession.confirm();
                 tracing::info!("the keeper has found this daemon healthy: it is on trial no more");
             }
+            News::Orphaned => core.succession.confirm(),
             News::Leave(departure) => match leave(&departure, keeper, inbox) {
                 Ok(()) => return Turn::Leave,
                 // The supervisor finds out that the keeper is gone; what runs goes on here then.
@@ -250,6 +251,7 @@ fn said_already(news: &mut mpsc::Receiver<News>) -> Result<Ended, BeginError> {
             News::Bequeathed => return Ok(Ended::Ourselves),
             News::Probe(_)
             | News::Confirmed
+            | News::Orphaned
             | News::Leave(_)
             | News::Stopping
             | News::Power { .. } => {}

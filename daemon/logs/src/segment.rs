@@ -125,6 +125,8 @@ impl Segment {
         let path = folder.index(base);
         let index = open::write(&path, OFlag::O_CREAT | OFlag::O_TRUNC);
         let index = index.map_err(|source| WriteError { path, source })?;
+        // Sums of one that was there before: who took that away may not have known them.
+        fs::remove_file(folder.running(base)).ok();
         let path = folder.data(base);
         let data = open::write(&path, OFlag::O_CREAT | OFlag::O_EXCL);
         let data = data.map_err(|source| WriteError { path, source })?;

@@ -123,6 +123,7 @@ impl Writer {
     fn obey(&mut self, heard: bool) {
         let Batch { commands, lines, dropped, closed } = self.shared.queue.fetch(heard);
         for command in commands {
+            self.shared.turn();
             match command {
                 Command::Attach { run, log, pipes, resumed } => {
                     self.attach(run, log, pipes, resumed);

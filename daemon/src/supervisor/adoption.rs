@@ -290,7 +290,9 @@ impl Supervisor {
         let InheritedRun { run, descriptors, .. } = inherited;
         self.attach(run, log_of(&identity.name, identity.anonymous), descriptors);
         // Where its end is in the log already it is not written again.
-        drop(self.logs.finish(run, deeds::end(&record)));
+        if let Ok(None) = self.logs.finish(run, deeds::end(&record)) {
+            self.owe_end();
+        }
         let cgroup = self.cgroup_of(identity, legacies);
         self.jobs.push(Job::Remove { record, cgroup });
     }

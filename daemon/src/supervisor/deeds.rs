@@ -287,9 +287,7 @@ fn settle(supervisor: &mut Supervisor, run: RunId, record: &ExitRecord) {
     }
     match supervisor.logs.finish(run, end(record)) {
         // The log store says when it is.
-        Ok(None) => {
-            supervisor.log_debt.owe(clock::now().monotonic, supervisor.logs.turns());
-        }
+        Ok(None) => supervisor.owe_end(),
         Ok(Some(finished)) => log_finished(supervisor, &finished),
         // It never had a log: it failed before its pipes were made, or they were lost.
         Err(_) => settled(supervisor, run, Account::default()),

@@ -1,14 +1,18 @@
 //! Whether the log writer gets on: what it owes is the end of a run whose output is not in its log yet.
 //!
 //! The keeper sees whether we hear it, the doors whether we hear them, and here it is seen whether the log writer hears us.
-//! Only who owes something is waited for, and whatever it does begins the time anew.
+//! Only who owes something is waited for, and whatever it does begins the time anew. Where we were held up ourselves
+//! (stopped, frozen, starved), so was the log writer: it has the time again.
 
 use std::time::Duration;
 
 use logs::LogStore;
 
 use super::Supervisor;
-use crate::{news::News, processes};
+use crate::{clock, news::News, processes};
+
+/// A look that is this late tells that we were held up.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 /// What the log writer owes.
 #[derive(Debug)]
@@ -45,15 +49,20 @@ impl LogDebt {
 
     /// Whether it has done nothing for too long; if not, it has the time again.
     fn is_late(&mut self, now: Duration, turns: u64) -> bool {
-        let Some((_, before)) = self.due.filter(|(at, _)| *at <= now) else { return false };
+        let Some((at, before)) = self.due.filter(|(at, _)| *at <= now) else { return false };
         self.due = Some((now.saturating_add(self.bound), turns));
-        before == turns
+        before == turns && now.saturating_sub(at) <= HELD_UP
     }
 }
 
 impl Supervisor {
+    /// The log writer is to tell of the end of one more run.
+    pub(super) fn owe_end(&mut self) {
+        self.log_debt.owe(clock::now().monotonic, self.logs.turns());
+    }
+
     /// Ends the daemon where the log writer hangs: what runs has its pipes held by the keeper, and the next daemon goes on
-    /// with them. One that waits for a disk would wait again.
+    /// with them. One that waits for a disk would wait again; and without a keeper the pipes would be lost with us.
     pub(super) fn look_at_log_writer(&mut self, now: Duration) {
         let turns = self.logs.turns();
         if !self.log_debt.is_late(now, turns) {
@@ -64,6 +73,11 @@ impl Supervisor {
             tracing::error!(
                 ends,
                 "the log writer has waited for its disk for {bound:?}; the ends of runs wait for it"
+            );
+        } else if self.estate.life.is_lost() {
+            tracing::error!(
+                ends,
+                "the log writer hangs, and there is no keeper that could start the next daemon; start auraed again"
             );
         } else {
             self.herald.tell(News::Failed(format!(
@@ -93,7 +107,7 @@ mod tests {
         debt.paid(seconds(1), 2);
         assert_eq!(debt.due_at(), None);
         assert!(!debt.is_late(seconds(1000), 2));
-        // More than was owed, as where a run is told to be over by other ways.
+        // More than was owed harms nobody.
         debt.paid(seconds(1001), 3);
         assert_eq!((debt.due_at(), debt.ends), (None, 0));
     }
@@ -112,5 +126,7 @@ mod tests {
         assert!(debt.is_late(seconds(29), 9));
         assert!(!debt.is_late(seconds(30), 9), "told once in that time");
         assert!(debt.is_late(seconds(39), 9));
+        assert!(!debt.is_late(seconds(60), 9), "we were held up ourselves");
+        assert!(debt.is_late(seconds(70), 9));
     }
 }

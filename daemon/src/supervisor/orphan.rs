@@ -66,6 +66,7 @@ impl Supervisor {
     pub(super) fn lose_keeper(&mut self) {
         self.epoll.delete(&self.keeper).ok();
         self.estate.life.lose();
+        self.herald.tell(News::Orphaned);
         let keeper = self.estate.keeper;
         tracing::error!(
             keeper,

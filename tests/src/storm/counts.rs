@@ -14,6 +14,7 @@ pub struct Counts {
     pub(super) while_starting: u32,
     pub(super) faults: u32,
     pub(super) orders: u32,
+    pub(super) ordered_unborn: u32,
     pub(super) took: Duration,
     pub(super) lives: usize,
     pub(super) lost: usize,
@@ -79,8 +80,8 @@ impl fmt::Display for Counts {
         writeln!(out, "AURAE_SEED={}", self.seed)?;
         writeln!(
             out,
-            "deaths of the daemon    {:>9}   {} while starting, {} by faults, {} by order; in {took:.1} s",
-            self.kills, self.while_starting, self.faults, self.orders
+            "deaths of the daemon    {:>9}   {} while starting, {} by faults, {} by order, {} of what was ordered; in {took:.1} s",
+            self.kills, self.while_starting, self.faults, self.orders, self.ordered_unborn
         )?;
         writeln!(
             out,

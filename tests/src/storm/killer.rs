@@ -184,11 +184,14 @@ impl Killer<'_> {
     pub(super) fn kill(&mut self, counts: &mut Counts, begin: impl FnOnce()) {
         let deaths = u64::try_from(self.deaths.len()).expect("a few");
         let death = self.deaths[usize::try_from(self.random.below(deaths)).expect("a few")];
-        let starting = self.last != 0 && self.random.below(STARTS) == 0;
+        // Of those that follow by order, which are few, the first that can dies before it serves.
+        let wanted = self.waits.is_some() && counts.ordered_unborn == 0;
+        let starting = self.last != 0 && (self.random.below(STARTS) == 0 || wanted);
         let how = death.how(&self.releases);
         // One that has not served yet is given much longer than a bound: see docs/keeper-protocol.md. And it takes no orders.
         let dies_unborn = death != Death::Spin && !matches!(how, How::Order(_));
         let newborn = if starting && dies_unborn { self.newborn() } else { None };
+        counts.ordered_unborn += u32::from(newborn.is_some() && self.waits.is_some());
         let bound = if newborn.is_some() { LONGEST_START } else { LONGEST_LIFE };
         let pid = newborn.unwrap_or_else(|| self.answering());
         if newborn.is_none() {

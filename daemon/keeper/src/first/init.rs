@@ -155,22 +155,33 @@ pub(crate) fn live(
 }
 
 impl First {
-    /// Rounds, until one of them comes to its end: one that panics is followed by the next, after a pause that grows, in which
-    /// signals are handed on and children reaped as ever.
+    /// Rounds, until one of them comes to its end: one that panics is followed by others until one of them lives, after pauses
+    /// that grow, in which signals are handed on and children reaped as ever. Where the command has ended there is one more, so
+    /// that the rest ends in order.
     fn rounds(&mut self, taken_over: Option<Keeper>, signals: &SignalFd) -> Result<(), Failure> {
-        let (mut keeper, mut in_a_row) = (taken_over, 0_u32);
+        let (mut keeper, mut in_a_row, mut panicked) = (taken_over, 0_u32, false);
         loop {
             let (taken, begun) = (keeper.take(), clock());
             // A panic takes along what the round has.
             let before = self.clone();
-            if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| self.round(taken))) {
-                return outcome;
+            match catch_unwind(AssertUnwindSafe(|| self.round(taken))) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(why)) if !panicked => return Err(why),
+                // What ran before the panic waits for somebody who takes it up.
+                Ok(Err(Failure::Untold(why))) => say(format_args!("{why}; trying again")),
+                Ok(Err(Failure::Told(_))) => {}
+                Err(_) => {
+                    panicked = true;
+                    say(format_args!("{PANICKED}"));
+                }
             }
-            say(format_args!("{PANICKED}"));
             *self = before;
             in_a_row = if clock().duration_since(begun) < STABLE { in_a_row } else { 0 };
             self.pause(signals, clock() + pause_after(in_a_row));
             in_a_row = in_a_row.saturating_add(1);
+            if in_a_row > 1 && !self.main_runs() {
+                return Ok(());
+            }
         }
     }
 }

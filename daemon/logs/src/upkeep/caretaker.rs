@@ -271,6 +271,10 @@ impl Caretaker {
         let data = open::read(&folder.data(base));
         let went_on = data.and_then(|data| {
             let length = data.metadata()?.len();
+            // Of another segment that had its place.
+            if running.length() > length {
+                running = Running::new(base);
+            }
             running.go_on(&data, length, stop)
         });
         if went_on.is_ok() && running.length() > since {

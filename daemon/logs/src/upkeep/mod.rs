@@ -1,10 +1,11 @@
-//! What is done about files besides writing them: segments are removed that are too much or too old, closed ones get
-//! their checksums, and what was written is brought to the disk.
+//! What is done about files besides writing them: segments are removed that are too much or too old, checksums are made, and
+//! what was written is brought to the disk.
 //!
 //! It has a thread of its own, "log-upkeep", since each of these can take long, and the writer must not. The thread gives
 //! way to all others, and sleeps until there is something to do: an idle store does not wake.
 //!
-//! Invariant: it never touches the segment that is being written. Where that is to go, the writer is asked to close it.
+//! Invariant: it writes neither of the two files of the segment that is being written. Where that is to go, the writer is asked to
+//! close it. The `.crc` beside it is upkeep's; the writer only removes that, when it opens or makes the segment.
 
 mod caretaker;
 

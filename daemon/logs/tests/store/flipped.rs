@@ -49,6 +49,11 @@ fn summed(root: &Path, bytes: usize) {
     holds("there are checksums of all that was written", is_summed);
 }
 
+/// The last of it may be in the pipe while the segment before is sealed already.
+fn all_is_kept(logs: &LogStore, bytes: usize) {
+    holds("all of it is kept", || logs.end(&LOG).unwrap() == Position(bytes as u64));
+}
+
 fn flip(root: &Path, place: u64) {
     let data = File::options().read(true).write(true).open(file(root, "log")).unwrap();
     let mut byte = [0];
@@ -105,6 +110,7 @@ fn a_bit_that_flips_in_an_open_segment_is_found_when_it_is_sealed() {
             continue;
         }
         program.stdout.write_all(&text(300_000, 500_000)).unwrap();
+        all_is_kept(&store.logs, 500_000);
         holds("the segment is closed and sealed", || sealed(root));
         one_block_is_missing(&store.logs, place / BLOCK, 500_000);
     }
@@ -124,6 +130,7 @@ fn what_nobody_altered_is_given_whole() {
             summed(root, length);
         }
     }
+    all_is_kept(&store.logs, length);
     holds("the segment is closed and sealed", || sealed(root));
     let items = store.items(&LOG, Filter::default());
     assert!(output(&items, run(1), Stream::Stdout) == text(0, length));

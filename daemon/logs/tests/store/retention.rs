@@ -224,10 +224,14 @@ fn a_full_filesystem_drives_out_what_is_old() {
 /// what else, and by the next daemon too; what is in it goes when that is too old.
 #[test]
 fn a_word_of_a_quiet_program_is_sealed_by_its_age() {
-    let mut retention = Retention::default();
-    retention.each.age = Some(Duration::from_secs(4));
-    assert!(retention.sync_interval > Duration::from_secs(60), "nothing is synced meanwhile");
-    let mut store = store(retention.clone());
+    let aged = |age| {
+        let mut retention = Retention::default();
+        retention.each.age = Some(Duration::from_secs(age));
+        assert!(retention.sync_interval > Duration::from_secs(60), "nothing is synced meanwhile");
+        retention
+    };
+    // Closed when an eighth of that is over, and there for all of the test.
+    let mut store = store(aged(24));
     let log = unit("quiet");
     let folder = store.root().join("units/quiet");
     let is_there = |base: u64, ending: &str| folder.join(format!("{base:016x}.{ending}")).exists();
@@ -239,8 +243,11 @@ fn a_word_of_a_quiet_program_is_sealed_by_its_age() {
     program.stdout.write_all(b"more\n").unwrap();
     holds("the second is kept", || store.logs.end(&log).unwrap() == Position(10));
     store.logs.close();
-    store.logs = bounded(&store.root(), Options::default(), retention);
+    assert!(!is_there(5, "sum"));
+    store.logs = bounded(&store.root(), Options::default(), aged(24));
     holds("it is sealed by the next daemon", || is_there(5, "sum"));
+    store.logs.close();
+    store.logs = bounded(&store.root(), Options::default(), aged(1));
     holds("what is too old is gone", || !is_there(0, "log") && !is_there(5, "log"));
     let reason = GapReason::Removed;
     let left = store.items(&log, Filter::default());

@@ -54,6 +54,8 @@ fn all_are_told(options: Options) {
     }
     // A kill waits for nobody.
     served.daemon.up(named("app", engine(&served, "raw", &places.path().join("app"))));
+    // It prints that when it is up already.
+    served.daemon.until_logged("app", "ready 0\n");
     let killed = served.daemon.aer(&["stop", "app", "--kill"]).out();
     assert!(killed.contains("stopped app"), "{killed}");
     assert_eq!(told(&served, "app"), ["ready 0"]);

@@ -12,8 +12,9 @@ use nix::{
     unistd::Pid,
 };
 use tests::{
-    Daemon, Options, argv, eventually, procfs,
+    Daemon, Need, Options, argv, binaries, eventually, procfs,
     rpc::named,
+    storm::Faults,
     units::{again, by_name, step},
 };
 use tonic::{Code, Request, Status};
@@ -31,6 +32,9 @@ pub(crate) fn cases() -> Vec<Case> {
         nobody_can_follow,
         it_is_told,
     ]
+    .into_iter()
+    .chain(cases![[Need::Faults]; a_daemon_on_trial_that_loses_its_keeper_stays])
+    .collect()
 }
 
 /// Refused, with a sentence that says why and what to do.
@@ -204,6 +208,29 @@ fn nobody_can_follow() {
     assert!(procfs::alive(orphan));
     daemon.start_again();
     assert!(daemon.aer(&["daemon", "restart"]).status.success());
+    daemon.stop();
+}
+
+/// Nobody goes back to the program before, so that nothing waits for the end of the trial: neither is anything refused for it.
+fn a_daemon_on_trial_that_loses_its_keeper_stays() {
+    let faults = Faults::new();
+    let mut daemon = Daemon::start(faults.options(Options::default()));
+    let before = daemon.status().daemon_pid;
+    let program = binaries::releases(daemon.path()).map(|path| path.to_str().unwrap().to_owned());
+    // Each turn of its supervisor takes so long that the keeper's question is not answered when we come.
+    faults.ask_for("supervisor", "slow 1/1");
+    let order = daemon.start_aer(&["daemon", "upgrade", &program[0]]);
+    eventually("the one before is gone", || procfs::gone(before));
+    eventually("the new one serves", || daemon.health("schedule.Schedule") == "SERVING");
+    kill(Pid::from_raw(daemon.keeper()), Signal::SIGSTOP).unwrap();
+    daemon.lose_keeper();
+    faults.take_back("supervisor");
+    drop(order);
+    daemon.enable(named("later", daemon.probe(&["pause"])));
+    let why = daemon.aer(&["daemon", "restart"]).err();
+    assert!(why.contains("the keeper (auraed) was killed"), "{why}");
+    daemon.start_again();
+    daemon.until_state("later", UnitState::Running);
     daemon.stop();
 }
 
