@@ -13,7 +13,7 @@ use api::{
     },
 };
 use tokio::task::JoinHandle;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use crate::{Daemon, rpc, wait::PATIENCE};
 
@@ -275,7 +275,7 @@ impl Daemon {
         self.inspect(name).expect("the unit is known").changes
     }
 
-    /// The unit, when this holds of it.
+    /// The unit, when this holds of it; one that is not there yet is waited for.
     ///
     /// # Panics
     /// Where it does not come to hold.
@@ -290,7 +290,11 @@ impl Daemon {
         let mut last = UnitView::default();
         let held = crate::wait::holds_within(PATIENCE, || {
             let answer = self.block(client.inspect(InspectRequest { meta: meta(name) }));
-            last = answer.expect("the unit is known").into_inner().unit.expect("it is there");
+            match answer {
+                Ok(answer) => last = answer.into_inner().unit.expect("it is there"),
+                Err(why) if why.code() == Code::NotFound => return false,
+                Err(why) => panic!("{name}: {why}"),
+            }
             condition(&last)
         });
         assert!(held, "{name}: not within {PATIENCE:?}: {what}; it stands so: {last:?}");
