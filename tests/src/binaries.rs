@@ -66,9 +66,21 @@ pub fn path(name: &str) -> PathBuf {
 pub fn put(name: &str, folder: &Path, under: &str) -> PathBuf {
     let (from, to) = (path(name), folder.join(under));
     if fs::hard_link(&from, &to).is_err() {
-        fs::copy(&from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        copy(&from, &to);
     }
     to
+}
+
+/// Copies a program, by another process: a child that a test beside this one is just making would hold ours open for
+/// writing, and what somebody may write to is not executed (ETXTBSY).
+///
+/// # Panics
+/// Where that cannot be done.
+pub fn copy(from: &Path, to: &Path) {
+    let mut command = Command::new("cp");
+    command.arg(from).arg(to);
+    let copied = Process::start(command, || {}).finish();
+    assert!(copied.status.success(), "{}", copied.err());
 }
 
 /// Both programs once more in two folders in this one: the daemon's, with the keeper's beside it.
@@ -103,7 +115,7 @@ pub fn reachable(inside: &Path) -> PathBuf {
     for name in NAMES {
         let (from, to) = (path(name), copies.join(name));
         if fs::hard_link(&from, &to).is_err() {
-            fs::copy(&from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+            copy(&from, &to);
         }
     }
     copies

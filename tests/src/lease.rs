@@ -9,6 +9,8 @@ use std::{
 
 use nix::libc;
 
+use crate::binaries;
+
 /// fcntl(2); libc has it on other architectures only. The same number on all of Linux.
 const F_SETSIG: libc::c_int = 10;
 
@@ -27,7 +29,7 @@ impl Leased {
     #[must_use]
     pub fn make(program: &str, folder: &Path) -> Self {
         let path = folder.join("leased");
-        std::fs::copy(program, &path).expect("a copy in the test's own folder");
+        binaries::copy(Path::new(program), &path);
         let file = File::open(&path).expect("it was made");
         // SAFETY: two calls on a descriptor that is open; neither reads or writes memory.
         let leased = unsafe {

@@ -49,7 +49,7 @@ impl Gated {
         let folder = house.path().join("gated");
         fs::create_dir(&folder).unwrap();
         let gate = folder.join("gate");
-        fs::copy(house.binary("auraed"), folder.join("auraed")).unwrap();
+        binaries::copy(Path::new(&house.binary("auraed")), &folder.join("auraed"));
         binaries::put("gate", &folder, "auraed-core");
         fs::write(folder.join("core"), house.binary("auraed-core")).unwrap();
         let mut command = house.command(folder.join("auraed").to_str().unwrap());
