@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use units::Now;
 
+/// A wake-up that is this late tells that we were held up ourselves (stopped, frozen, starved).
+pub(crate) const HELD_UP: Duration = Duration::from_secs(1);
+
 /// The time: CLOCK_MONOTONIC, which the next daemon reads too, so that deadlines outlive this one; and nanoseconds since
 /// the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]

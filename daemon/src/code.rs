@@ -10,6 +10,8 @@ use std::{ffi::c_void, fs, ptr::NonNull};
 
 use nix::sys::mman::{MmapAdvise, madvise};
 
+use crate::memory::{Mapping, mapping};
+
 /// Unmaps the pages of our program's code that are as they are on the disk. To be called when a start is over; where there is
 /// no /proc it does nothing.
 pub(crate) fn give_back() {
@@ -31,9 +33,9 @@ fn unchanged(smaps: &str, program: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut candidate = None;
     for line in smaps.lines() {
-        if let Some(Mapping { range, is_code }) = mapping(line) {
-            let ours = is_code && !program.is_empty() && line.ends_with(program);
-            candidate = ours.then_some(range);
+        if let Some(Mapping { begin, end, access, name, .. }) = mapping(line) {
+            candidate =
+                (access == "r-xp" && !name.is_empty() && name == program).then_some((begin, end));
         } else if let Some(pages) = line.strip_prefix("Anonymous:") {
             candidate = candidate.filter(|_| is_none(pages));
         } else if let Some(pages) = line.strip_prefix("Swap:") {
@@ -46,23 +48,6 @@ fn unchanged(smaps: &str, program: &str) -> Vec<(usize, usize)> {
 /// Whether a size is 0.
 fn is_none(pages: &str) -> bool {
     pages.split_ascii_whitespace().next() == Some("0")
-}
-
-struct Mapping {
-    range: (usize, usize),
-    /// Whether it is of a file, private, and to be executed.
-    is_code: bool,
-}
-
-/// The mapping of which the next lines tell, where this is the line that begins it.
-fn mapping(line: &str) -> Option<Mapping> {
-    let mut words = line.split_ascii_whitespace();
-    let (begin, end) = words.next()?.split_once('-')?;
-    let address = |text| usize::from_str_radix(text, 16).ok();
-    let range = (address(begin)?, address(end)?);
-    let (access, _offset, _device, inode) =
-        (words.next()?, words.next()?, words.next()?, words.next()?);
-    Some(Mapping { range, is_code: access == "r-xp" && inode != "0" })
 }
 
 #[cfg(test)]
@@ -99,25 +84,25 @@ Anonymous:             0 kB
 Swap:                  0 kB
 ";
         assert_eq!(unchanged(smaps, "/usr/bin/x y"), [(0x5600, 0x5700)]);
-        assert_eq!(unchanged(smaps, ""), []);
+        assert_eq!(unchanged(smaps, ""), [], "where it is not known what we are");
         assert_eq!(unchanged("Swap: 0 kB\n5500-5600 r-xp 0 0 1 x\n", "x"), []);
     }
 
     /// What is said of our own code.
-    fn own() -> (Mapping, u64) {
+    fn own() -> ((usize, usize), u64) {
         let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
         let program = std::env::current_exe().unwrap();
         let ours =
             |line: &&str| line.contains(" r-xp ") && line.ends_with(program.to_str().unwrap());
         let mut of_code = smaps.lines().skip_while(|line| !ours(line));
-        let mapping = mapping(of_code.next().unwrap()).unwrap();
+        let Mapping { begin, end, .. } = mapping(of_code.next().unwrap()).unwrap();
         let size = of_code.find_map(|line| line.strip_prefix("Rss:")).unwrap();
-        (mapping, size.trim().trim_end_matches(" kB").parse().unwrap())
+        ((begin, end), size.trim().trim_end_matches(" kB").parse().unwrap())
     }
 
     #[test]
     fn code_that_was_given_back_is_mapped_no_more_and_executed() {
-        let (Mapping { range: (begin, end), .. }, _) = own();
+        let ((begin, end), _) = own();
         for at in (begin..end).step_by(4096) {
             let byte = std::ptr::with_exposed_provenance::<u8>(at);
             // SAFETY: it is mapped, and nobody writes there.

@@ -29,6 +29,8 @@ use nix::{
     },
 };
 
+/// What the kernel calls the heap.
+const HEAP_NAME: &str = "[heap]";
 /// How long the first program waits for the schedule's tables; as a rule they are there.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -75,9 +77,9 @@ pub(crate) fn schedule_is_there() {
 fn mark() {
     // Without /proc there is nothing to be known, and little to be lost.
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for Mapping { begin, end, heap } in maps.lines().filter_map(anonymous) {
+    for Mapping { begin, end, name, .. } in maps.lines().filter_map(mapping).filter(is_our_own) {
         // It may be in several parts, the first of which is where it begins.
-        if heap && HEAP.load(Ordering::Relaxed) == 0 {
+        if name == HEAP_NAME && HEAP.load(Ordering::Relaxed) == 0 {
             HEAP.store(begin, Ordering::Relaxed);
         }
         keep_small(begin, end);
@@ -103,29 +105,34 @@ fn keep_small(begin: usize, end: usize) {
     }
 }
 
-/// Memory of our own.
+/// Memory that is mapped.
 #[derive(Debug, PartialEq, Eq)]
-struct Mapping {
-    begin: usize,
-    end: usize,
-    heap: bool,
+pub(crate) struct Mapping<'l> {
+    pub(crate) begin: usize,
+    pub(crate) end: usize,
+    /// As `r-xp`.
+    pub(crate) access: &'l str,
+    of_file: bool,
+    /// The file, or what the kernel calls it.
+    pub(crate) name: &'l str,
 }
 
-/// What a line of proc_pid_maps(5) says, where it is of private memory that can be written and is of no file.
-fn anonymous(line: &str) -> Option<Mapping> {
-    let mut words = line.split_ascii_whitespace();
+/// What a line of proc_pid_maps(5) says, or one that begins a mapping in proc_pid_smaps(5); none for any other.
+pub(crate) fn mapping(line: &str) -> Option<Mapping<'_>> {
+    let mut words = line.splitn(6, ' ');
     let (begin, end) = words.next()?.split_once('-')?;
     let (access, _offset, _device, inode) =
         (words.next()?, words.next()?, words.next()?, words.next()?);
-    let heap = match words.next() {
-        None => false,
-        Some("[heap]") => true,
-        // The stack of the first thread, and what else the kernel has made.
-        Some(_) => return None,
-    };
     let address = |text| usize::from_str_radix(text, 16).ok();
-    (access == "rw-p" && inode == "0").then_some(())?;
-    Some(Mapping { begin: address(begin)?, end: address(end)?, heap })
+    let (begin, end) = (address(begin)?, address(end)?);
+    let name = words.next().unwrap_or_default().trim_start();
+    Some(Mapping { begin, end, access, of_file: inode != "0", name })
+}
+
+/// Whether it is private memory that can be written, of no file, and not the stack of the first thread or what else the kernel
+/// has made.
+fn is_our_own(mapping: &Mapping<'_>) -> bool {
+    mapping.access == "rw-p" && !mapping.of_file && ["", HEAP_NAME].contains(&mapping.name)
 }
 
 #[cfg(test)]
@@ -136,27 +143,32 @@ mod tests {
 
     #[test]
     fn what_is_of_no_file_is_ours() {
-        let mapping = |begin, end, heap| Some(Mapping { begin, end, heap });
-        for (line, found) in [
+        for (line, range, ours) in [
             (
                 "5634f01a9000-5634f02cb000 rw-p 00000000 00:00 0   [heap]",
-                mapping(0x5634_f01a_9000, 0x5634_f02c_b000, true),
+                (0x5634_f01a_9000, 0x5634_f02c_b000),
+                true,
             ),
-            ("7f00-8f00 rw-p 00000000 00:00 0 ", mapping(0x7f00, 0x8f00, false)),
-            ("7f00-8f00 rw-p 00000000 00:00 0   [stack]", None),
-            ("7f00-8f00 rw-p 00001000 fe:00 575   /usr/bin/x y", None),
-            ("7f00-8f00 rw-s 00000000 00:00 0 ", None),
-            ("7f00-8f00 ---p 00000000 00:00 0 ", None),
-            ("", None),
+            ("7f00-8f00 rw-p 00000000 00:00 0 ", (0x7f00, 0x8f00), true),
+            ("7f00-8f00 rw-p 00000000 00:00 0", (0x7f00, 0x8f00), true),
+            ("7f00-8f00 rw-p 00000000 00:00 0   [stack]", (0x7f00, 0x8f00), false),
+            ("7f00-8f00 rw-p 00001000 fe:00 575   /usr/bin/x y", (0x7f00, 0x8f00), false),
+            ("7f00-8f00 rw-s 00000000 00:00 0 ", (0x7f00, 0x8f00), false),
+            ("7f00-8f00 ---p 00000000 00:00 0 ", (0x7f00, 0x8f00), false),
         ] {
-            assert_eq!(anonymous(line), found, "{line}");
+            let found = mapping(line).unwrap();
+            assert_eq!(((found.begin, found.end), is_our_own(&found)), (range, ours), "{line}");
         }
+        let named = mapping("7f00-8f00 r-xp 00001000 fe:00 575   /usr/bin/x y").unwrap();
+        assert_eq!((named.access, named.name), ("r-xp", "/usr/bin/x y"));
+        assert_eq!(mapping(""), None);
+        assert_eq!(mapping("Rss:                 256 kB"), None);
     }
 
     proptest! {
         #[test]
         fn any_line_is_read(line in ".*") {
-            anonymous(&line);
+            mapping(&line);
         }
     }
 }

@@ -113,10 +113,7 @@ pub fn reachable(inside: &Path) -> PathBuf {
     let copies = inside.join("bin");
     fs::create_dir(&copies).expect("the folder is ours");
     for name in NAMES {
-        let (from, to) = (path(name), copies.join(name));
-        if fs::hard_link(&from, &to).is_err() {
-            copy(&from, &to);
-        }
+        put(name, &copies, name);
     }
     copies
 }

@@ -44,9 +44,6 @@ use crate::{
     supervisor::{Caller, Inbox, Message, Tracking},
 };
 
-/// A wake-up that is this late tells that we were held up ourselves.
-const HELD_UP: Duration = Duration::from_secs(1);
-
 /// The most of a name that is told, in characters, where nobody has looked at it yet.
 const LONGEST_NAME: usize = 255;
 
@@ -346,7 +343,7 @@ impl Call {
                 return answer;
             }
             // Where we were stopped ourselves, so was the supervisor.
-            let held_up = clock::now().monotonic.saturating_sub(begun) > bound + HELD_UP;
+            let held_up = clock::now().monotonic.saturating_sub(begun) > bound + clock::HELD_UP;
             if self.inbox.done() != before {
                 self.before = None;
             } else if !held_up {

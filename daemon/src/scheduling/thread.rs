@@ -278,12 +278,16 @@ fn name_of(change: &Change) -> &Name {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use schedule::Change;
     use units::Origin;
 
     use super::super::*;
+
+    fn within(folder: &Path) -> Location {
+        Location { folder: folder.join("schedule"), scratch: folder.to_owned() }
+    }
 
     fn enable(name: &str) -> Vec<Change> {
         let (name, by) = (name.parse().unwrap(), Origin::daemon("a test"));
@@ -297,10 +301,7 @@ mod tests {
     #[test]
     fn many_changes_at_once_each_get_their_own_answer() {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location {
-            folder: folder.path().join("schedule"),
-            scratch: folder.path().to_path_buf(),
-        };
+        let location = within(folder.path());
         let schedule = Schedule::start(location.clone(), Gates::default()).unwrap();
         runtime().block_on(async {
             let mut calls = tokio::task::JoinSet::new();
@@ -330,10 +331,7 @@ mod tests {
     #[test]
     fn nothing_is_written_on_trial() {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location {
-            folder: folder.path().join("schedule"),
-            scratch: folder.path().to_path_buf(),
-        };
+        let location = within(folder.path());
         let on_trial = || {
             let (confirm, trial) = std::sync::mpsc::sync_channel(1);
             let gates = Gates { trial: Some(trial), ..Gates::default() };
@@ -362,10 +360,7 @@ mod tests {
     #[test]
     fn a_store_that_was_in_the_way_is_opened_when_it_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location {
-            folder: folder.path().join("schedule"),
-            scratch: folder.path().to_path_buf(),
-        };
+        let location = within(folder.path());
         fs::write(&location.folder, "a file").unwrap();
         let schedule = Schedule::start(location.clone(), Gates::default()).unwrap();
         runtime().block_on(async {

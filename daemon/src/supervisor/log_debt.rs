@@ -11,9 +11,6 @@ use logs::LogStore;
 use super::Supervisor;
 use crate::{clock, news::News, processes};
 
-/// A look that is this late tells that we were held up.
-const HELD_UP: Duration = Duration::from_secs(1);
-
 /// What the log writer owes.
 #[derive(Debug)]
 pub(super) struct LogDebt {
@@ -51,7 +48,7 @@ impl LogDebt {
     fn is_late(&mut self, now: Duration, turns: u64) -> bool {
         let Some((at, before)) = self.due.filter(|(at, _)| *at <= now) else { return false };
         self.due = Some((now.saturating_add(self.bound), turns));
-        before == turns && now.saturating_sub(at) <= HELD_UP
+        before == turns && now.saturating_sub(at) <= clock::HELD_UP
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use keeper::kernel_log;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -22,11 +23,6 @@ use crate::process::clock;
 
 /// The device.
 pub(crate) const CONSOLE: &str = "/dev/console";
-/// The priority of what we say in the kernel's log: a notice of a daemon (syslog(3)).
-const PRIORITY: &str = "<29>";
-/// The longest line that goes there: the kernel's own bound is about a kilobyte.
-const LONGEST: usize = 900;
-
 /// How long a line may take to be printed: one of a slow serial line's takes a tenth of that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -42,17 +38,10 @@ pub(crate) fn tell_the_kernel() {
     TO_KERNEL.store(true, Ordering::Relaxed);
 }
 
-/// Writes a line into the kernel's log, where that is wanted and there is one. Opened each time: it may come into being.
+/// Writes a line into the kernel's log, where that is wanted and there is one.
 pub(crate) fn to_kernel(line: &str) {
-    if !TO_KERNEL.load(Ordering::Relaxed) {
-        return;
-    }
-    let mut options = File::options();
-    options.write(true).custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits());
-    if let Ok(mut log) = options.open("/dev/kmsg") {
-        let line: String = line.chars().take(LONGEST).collect();
-        // One write is one line there.
-        drop(log.write_all(format!("{PRIORITY}{line}\n").as_bytes()));
+    if TO_KERNEL.load(Ordering::Relaxed) {
+        kernel_log::tell(line);
     }
 }
 

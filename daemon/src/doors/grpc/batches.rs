@@ -126,7 +126,6 @@ impl Following {
         loop {
             // Nothing is read for who has not taken what was read before: that would wait in memory, of each such client.
             let Ok(room) = batches.reserve().await else { return Ok(()) };
-            let mut room = Some(room);
             let Read { steps, cursor, dry, over, failures, failed } = self.read(&core).await?;
             let fatal = self.note(failures, failed);
             let mut sent = self.gather(&core, steps).await;
@@ -137,15 +136,17 @@ impl Following {
             sent.last.cursor = cursor;
             sent.first_mut().run_ids = self.run_ids.take().unwrap_or_default();
             sent.first_mut().failures = std::mem::take(&mut self.failures);
-            for batch in sent.into_batches() {
-                match room.take() {
-                    Some(room) => room.send(Ok(batch)),
-                    None if batches.send(Ok(batch)).await.is_err() => return Ok(()),
-                    None => {}
+            let mut sent = sent.into_batches();
+            // Who has nothing to send waits for more without holding a place.
+            match sent.next() {
+                Some(batch) => room.send(Ok(batch)),
+                None => drop(room),
+            }
+            for batch in sent {
+                if batches.send(Ok(batch)).await.is_err() {
+                    return Ok(());
                 }
             }
-            // Who waits for more waits without holding a place.
-            drop(room);
             // What was there before it comes first.
             if let Some(status) = fatal {
                 return Err(status);
