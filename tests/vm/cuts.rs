@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use tests::{
     storm::{Random, seed},
     vm::{Boot, Machine, store::Kernel},
-    wait::pass,
+    wait::{pass, wall_clock},
 };
 
 use crate::{
@@ -23,6 +23,13 @@ const CUTS_OF_NEWEST: u32 = 2;
 
 /// The longest that a machine works before it is cut, in milliseconds.
 const LONGEST: u64 = 4000;
+
+/// So often it works for longer, so that something is to be on the disk.
+const LONGER: u32 = 5;
+
+/// What was printed so long before a cut is there, whatever is lost: twelve times `sync_interval`, since the disk of an emulated
+/// machine is slow, and other machines may be emulated beside it.
+const SYNCED: Duration = Duration::from_secs(3);
 
 /// A line of the program that prints: ten digits and a newline.
 const LINE: usize = 11;
@@ -43,7 +50,7 @@ struct Known {
 }
 
 /// Whatever moment the power is cut at: every change that was acknowledged is there, no other one is, the filesystem is whole,
-/// and what a log has is what was printed, up to some byte.
+/// and what a log has is what was printed, up to some byte, with all of it that was to be on the disk by then.
 fn loses_nothing_that_was_acknowledged() {
     let cuts = env::var("AURAE_VM_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(CUTS);
     loses_nothing("loses_nothing_that_was_acknowledged", KERNEL, cuts);
@@ -63,14 +70,20 @@ fn loses_nothing(name: &str, kernel: Kernel, cuts: u32) {
     eprintln!("AURAE_SEED={seed}");
     let mut chance = Random::new(seed);
     let mut known = Known::default();
-    let (mut kept, mut gaps, mut zeros) = (0, 0, 0);
+    let (mut kept, mut due, mut gaps, mut zeros, mut synced) = (0, 0, 0, 0, 0);
     for cut in 0..=cuts {
         let machine = Machine::start(Boot::of(name, kernel).from_disk(&disk.path()));
         until_running(&machine, "steady");
         is_there(&machine, &mut known);
         if cut > 0 {
             let found = log_is_cut_cleanly(&machine, cut - 1);
+            assert!(
+                found.whole >= synced,
+                "{synced} lines were on the disk, and {} are as they were",
+                found.whole
+            );
             kept += found.lines;
+            due += synced;
             gaps += found.gaps;
             zeros += found.zeros;
         }
@@ -79,16 +92,19 @@ fn loses_nothing(name: &str, kernel: Kernel, cuts: u32) {
             let _ = machine.ends();
             break;
         }
-        works_until_cut(&machine, cut, Duration::from_millis(chance.below(LONGEST)), &mut known);
+        let longer = if cut % LONGER == LONGER - 1 { SYNCED } else { Duration::ZERO };
+        let after = longer + Duration::from_millis(chance.below(LONGEST));
+        synced = works_until_cut(&machine, cut, after, &mut known);
     }
     disk.is_clean();
     let Known { changes, disables, .. } = known;
     eprintln!(
         "{cuts} cuts of {kernel:?}: {changes} changes acknowledged, {disables} of them disables, none lost; {kept} lines kept, \
-         {gaps} gaps told, {zeros} zeros"
+         {due} of them synced, {gaps} gaps told, {zeros} zeros"
     );
     assert!(changes > disables && disables > 0, "nothing was ever acknowledged");
     assert!(kept > 0, "no log ever had a line");
+    assert!(due > 0 || cuts < LONGER, "nothing was ever on the disk for long enough");
 }
 
 /// What is enabled is what was acknowledged, and maybe what was open.
@@ -115,6 +131,8 @@ fn is_there(machine: &Machine, known: &mut Known) {
 #[derive(Debug, Default)]
 struct Found {
     lines: usize,
+    /// Of these, before anything was missing.
+    whole: usize,
     /// How many were told.
     gaps: usize,
     zeros: usize,
@@ -137,14 +155,19 @@ fn log_is_cut_cleanly(machine: &Machine, cut: u32) -> Found {
     let mut found = Found { gaps: told.matches("missing here").count(), ..Found::default() };
     // The place of the next byte in what was printed, and how often some were left out.
     let (mut place, mut left_out) = (0, 0);
+    let mut whole = None;
     let mut at = 0;
     while at < printed.len() {
         if printed[at] == printed_at(place) || printed[at] == 0 {
-            found.zeros += usize::from(printed[at] == 0);
+            if printed[at] == 0 {
+                found.zeros += 1;
+                whole.get_or_insert(place / LINE);
+            }
             (at, place) = (at + 1, place + 1);
             continue;
         }
         left_out += 1;
+        whole.get_or_insert(place / LINE);
         assert!(
             left_out <= found.gaps,
             "untold, something is missing before line {}\n{told}",
@@ -157,6 +180,7 @@ fn log_is_cut_cleanly(machine: &Machine, cut: u32) -> Found {
         (at, place) = (next.0, after);
     }
     found.lines = place / LINE;
+    found.whole = whole.unwrap_or(found.lines);
     found
 }
 
@@ -170,19 +194,26 @@ fn next_line(printed: &[u8], from: usize) -> Option<(usize, usize)> {
 }
 
 /// Enables and disables units, one after the other, while another one prints, and cuts the power so long after both have begun.
-fn works_until_cut(machine: &Machine, cut: u32, after: Duration, known: &mut Known) {
+/// How many lines are to be on the disk by then.
+fn works_until_cut(machine: &Machine, cut: u32, after: Duration, known: &mut Known) -> usize {
     let name = format!("writer-{cut}");
     let _ = machine.told(&["start", "--name", &name, "--", PROBE, "numbered", "/run/count", "0"]);
     let (begin, begun) = mpsc::sync_channel(1);
+    let mut counted = Vec::new();
     thread::scope(|scope| {
         let cutter = scope.spawn(move || {
             begun.recv().expect("both begin");
             pass(after);
+            let at = wall_clock();
             machine.cut_power();
+            at
         });
         for number in 0.. {
             let printed = machine.agent.ask(&["read", "/run/count"], &[]);
-            if number > 0 && printed.is_ok_and(|count| !count.is_empty()) {
+            let printed =
+                printed.ok().and_then(|count| String::from_utf8(count).ok()?.trim().parse().ok());
+            counted.extend(printed.map(|count: usize| (wall_clock(), count)));
+            if number > 0 && printed.is_some() {
                 // It is waited for the first only.
                 let _ = begin.try_send(());
             }
@@ -210,6 +241,9 @@ fn works_until_cut(machine: &Machine, cut: u32, after: Duration, known: &mut Kno
             }
         }
         drop(begin);
-        cutter.join().unwrap();
-    });
+        let cut = cutter.join().unwrap();
+        let synced = i64::try_from(SYNCED.as_nanos()).expect("some seconds");
+        let synced = counted.iter().rev().find(|(at, _)| cut - *at >= synced);
+        synced.map_or(0, |(_, count)| *count)
+    })
 }

@@ -16,13 +16,13 @@ use crate::{
     index::{Index, Slot, read_at},
     name::{Position, Stream},
     open,
-    reader::{Filter, Item, ReadError, gap},
+    reader::{Filter, Found, Item, ReadError, gap},
 };
 
 /// What one step came to.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Item(Item),
+    Found(Found),
     /// Nothing that was wanted; there may be more.
     Again,
     /// Nothing more for now.
@@ -33,11 +33,21 @@ pub(crate) enum Step {
     },
 }
 
+impl Step {
+    fn item(item: Item) -> Self {
+        Self::Found(Found::Item(item))
+    }
+
+    fn missing(gap: Item) -> Self {
+        Self::Found(Found::Missing(gap))
+    }
+}
+
 /// Whose the byte at the position is.
 #[derive(Clone, Copy, Debug)]
 enum Whose {
-    /// Nobody's that could be named.
-    Unknown,
+    /// Nobody's that could be named; whether the index says so.
+    Unknown { said: bool },
     Run {
         run: RunId,
         stream: Stream,
@@ -84,7 +94,7 @@ impl Cursor {
             .map_err(|source| ReadError { path: data_path.clone(), source })?;
         let index = open_index(&index_path)?;
         let checked = Checked::find(folder, base).map(Box::new);
-        let (whose, sealed) = (Whose::Unknown, checked.is_some());
+        let (whose, sealed) = (Whose::Unknown { said: false }, checked.is_some());
         let (next, told, end) = (0, 0, checked.as_ref().map_or(base, |checked| checked.end()));
         let mut cursor = Self {
             base,
@@ -138,12 +148,12 @@ impl Cursor {
         let until = entry.map_or(self.end, |(_, entry)| entry.position.0.min(self.end));
         if bad > 0 {
             // Whose the bytes before a bad entry are is not known either: where it stood is not.
-            self.whose = Whose::Unknown;
+            self.whose = Whose::Unknown { said: false };
             self.told = entry.map_or(self.told.max(self.next).saturating_add(bad), |(at, _)| at);
             let bytes = until.saturating_sub(*position);
             *position = until.max(*position);
             let reason = GapReason::Damaged;
-            return Ok(Step::Item(Item::Gap { run: None, bytes, entries: bad, reason }));
+            return Ok(Step::missing(Item::Gap { run: None, bytes, entries: bad, reason }));
         }
         if *position < until {
             return self.output(position, until, filter, most);
@@ -158,14 +168,14 @@ impl Cursor {
                 *position = entry.position.0;
                 if entry.tells_of_cut(self.end) {
                     self.next = number.saturating_add(1);
-                    return Ok(Step::Item(gap(bytes, GapReason::Damaged)));
+                    return Ok(Step::item(gap(bytes, GapReason::Damaged)));
                 }
-                Ok(Step::Item(gap(bytes, GapReason::Vanished)))
+                Ok(Step::missing(gap(bytes, GapReason::Vanished)))
             }
             Some((number, entry)) => {
                 self.next = number.saturating_add(1);
                 self.whose = whose(&entry);
-                Ok(mark(&entry, filter).map_or(Step::Again, Step::Item))
+                Ok(mark(&entry, filter).map_or(Step::Again, Step::item))
             }
             None if self.sealed => Ok(Step::Over { empty: self.end == self.base }),
             None => Ok(Step::Dry),
@@ -221,10 +231,14 @@ impl Cursor {
         filter: &Filter,
         most: usize,
     ) -> Result<Step, ReadError> {
-        let Whose::Run { run, stream, time, rest_at } = self.whose else {
-            let bytes = until.saturating_sub(*position);
-            *position = until;
-            return Ok(Step::Item(gap(bytes, GapReason::Damaged)));
+        let (run, stream, time, rest_at) = match self.whose {
+            Whose::Run { run, stream, time, rest_at } => (run, stream, time, rest_at),
+            Whose::Unknown { said } => {
+                let gap = gap(until.saturating_sub(*position), GapReason::Damaged);
+                *position = until;
+                let gap = if said { Found::Item(gap) } else { Found::Missing(gap) };
+                return Ok(Step::Found(gap));
+            }
         };
         let wanted = filter.run.is_none_or(|wanted| wanted == run)
             && filter.stream.is_none_or(|wanted| wanted == stream);
@@ -239,21 +253,21 @@ impl Cursor {
             let path = &self.data_path;
             let read = checked.read(&self.data, offset);
             let read = read.map_err(|source| ReadError { path: path.clone(), source })?;
-            let item = match read {
+            return Ok(match read {
                 Ok(bytes) => {
                     let bytes = bytes.get(..length).unwrap_or(bytes).to_vec();
                     *position = position.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
                     let position_after = Position(*position);
-                    Item::Chunk { run, stream, time, continues, bytes, position_after }
+                    let chunk = Item::Chunk { run, stream, time, continues, bytes, position_after };
+                    Step::item(chunk)
                 }
                 Err(damaged) => {
                     let bytes = damaged.min(until.saturating_sub(*position));
                     *position = position.saturating_add(bytes);
                     let reason = GapReason::Altered;
-                    Item::Gap { run: Some(run), bytes, entries: 0, reason }
+                    Step::missing(Item::Gap { run: Some(run), bytes, entries: 0, reason })
                 }
-            };
-            return Ok(Step::Item(item));
+            });
         }
         let mut bytes = vec![0; length];
         let count =
@@ -262,7 +276,7 @@ impl Cursor {
             // Cut short by somebody since its length was read.
             let bytes = until.saturating_sub(*position);
             *position = until;
-            return Ok(Step::Item(gap(bytes, GapReason::Vanished)));
+            return Ok(Step::missing(gap(bytes, GapReason::Vanished)));
         }
         bytes.truncate(count);
         if bytes.contains(&0)
@@ -271,17 +285,13 @@ impl Cursor {
             let missing = reached.min(until.saturating_sub(*position));
             *position = position.saturating_add(missing);
             let reason = GapReason::Altered;
-            return Ok(Step::Item(Item::Gap {
-                run: Some(run),
-                bytes: missing,
-                entries: 0,
-                reason,
-            }));
+            let run = Some(run);
+            return Ok(Step::missing(Item::Gap { run, bytes: missing, entries: 0, reason }));
         }
         let count = bytes.len();
         *position = position.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         let position_after = Position(*position);
-        Ok(Step::Item(Item::Chunk { run, stream, time, continues, bytes, position_after }))
+        Ok(Step::item(Item::Chunk { run, stream, time, continues, bytes, position_after }))
     }
 
     /// Zeros that nobody printed: the file was cut short while it was written, and what came then stands behind a hole. Takes
@@ -315,8 +325,9 @@ fn whose(entry: &Entry) -> Whose {
             let rest_at = rest.then_some(entry.position.0);
             Whose::Run { run, stream, time: entry.time, rest_at }
         }
-        (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } | Kind::Gap { .. }, _) => {
-            Whose::Unknown
+        (Kind::Gap { .. }, _) => Whose::Unknown { said: true },
+        (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. }, _) => {
+            Whose::Unknown { said: false }
         }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn active(folder: &Folder, base: u64) -> Active {
     let mut first = [0; ENTRY];
     let read = open::read(&folder.index(base)).and_then(|file| read_at(&file, &mut first, 0));
     let entry = read.ok().and_then(|count| Entry::decode(first.get(..count)?));
-    Active { base, bytes, first: entry.map(|entry| entry.time), asked: false }
+    Active { base, bytes, first: entry.map(|entry| entry.time), ..Active::default() }
 }
 
 fn length(path: &Path) -> u64 {
@@ -107,18 +107,6 @@ fn remove_leftovers(folder: &Folder, bases: &[u64]) {
         if half || old || (sealed && closed) {
             fs::remove_file(folder.0.join(name)).ok();
         }
-    }
-}
-
-/// Brings a segment, or what of it is there yet, to the disk.
-pub(crate) fn sync(folder: &Folder, base: u64) {
-    let files = [folder.data(base), folder.index(base), folder.sum(base)];
-    for file in files.iter().filter_map(|path| open::read(path).ok()) {
-        // There is nothing to be done about it: what the kernel could not write it does not keep.
-        file.sync_data().ok();
-    }
-    if let Ok(folder) = File::open(&folder.0) {
-        folder.sync_all().ok();
     }
 }
 

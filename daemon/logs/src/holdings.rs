@@ -179,7 +179,7 @@ mod tests {
             let closed = (0..).zip(*segments);
             let closed =
                 closed.map(|(base, &(bytes, time))| Closed { base, bytes, time }).collect();
-            let active = Active { base: 99, bytes: 10, first: Some(1000), asked: false };
+            let active = Active { base: 99, bytes: 10, first: Some(1000), ..Active::default() };
             holdings.logs.insert(log.clone(), Holding { closed, active });
         }
         holdings

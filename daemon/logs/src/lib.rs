@@ -50,6 +50,7 @@ mod segment;
 mod shared;
 mod store;
 mod sum;
+mod sync;
 mod tail;
 mod trace;
 mod upkeep;

@@ -1,8 +1,9 @@
-//! What a power cut leaves at the end of a log: bytes that count as written and were not, which read as zeros.
+//! What a power cut leaves at the end of a log: bytes that count as written and were not. Some read as zeros: a filesystem may
+//! bring the new length of a file to the disk before the bytes that are new in its last block (ext4 does, where that block was
+//! there before). Of others the index knows alone, which came to the disk further than its segment.
 //!
-//! A filesystem may bring the new length of a file to the disk before the bytes that are new in its last block (ext4 does,
-//! where that block was there before). So once in each boot, before anybody reads or writes, the newest segment of each log
-//! is looked at, and zeros at its very end are cut off, with a gap that says so. Their positions are not given again: the next
+//! So once in each boot, before anybody reads or writes, the newest segment of each log
+//! is looked at, zeros at its very end are cut off, and one gap says how much is missing. Their positions are not given again: the next
 //! segment begins behind them, so that a cursor of before the cut skips nothing that comes later.
 //!
 //! Invariants: within a boot nothing is cut once anybody may have written, since what reads as zeros then is a program's; what
@@ -130,42 +131,46 @@ fn cut_all(mut ends: Vec<End>, last: SystemTime, interval: Duration) -> Vec<LogN
     ends.into_iter().map(|end| end.log).collect()
 }
 
-/// Cuts zeros from the end of a segment, and has its index say how many; whether there were any.
+/// Cuts zeros from the end of a segment, and has its index say how many bytes are missing there; whether any are that it does
+/// not say yet.
 fn cut_end(End { folder, base, written, .. }: &End) -> Result<bool, WriteError> {
     let path = folder.data(*base);
     let failed = |source| WriteError { path: path.clone(), source };
     let data = open::write(&path, OFlag::empty()).map_err(failed)?;
     let length = data.metadata().map_err(failed)?.len();
     let end = written_end(&data, length).map_err(failed)?;
-    if end == length {
-        return Ok(false);
-    }
     let at = |offset: u64| Position(base.saturating_add(offset));
     // In this order: whoever dies between them, or loses power again, finds an index that knows more than there is.
-    cut_index(folder, *base, (at(end), at(length)), nanoseconds(*written))
+    let told = cut_index(folder, *base, (at(end), at(length)), nanoseconds(*written))
         .map_err(|source| WriteError { path: folder.index(*base), source })?;
+    if end == length {
+        return Ok(told);
+    }
     data.set_len(end).map_err(failed)?;
     // It counts when the others were written, too.
     data.set_modified(*written).ok();
     Ok(true)
 }
 
-/// Makes the index anew: starts, ends and gaps of runs that lie beyond the end of what was written stand there, and then the
-/// gap, at the position behind all that is known.
+/// Makes the index anew, where it or the segment knows of more than was written: starts, ends and gaps of runs that lie beyond
+/// the end of that stand there, and then the gap, at the position behind all that is known. Whether that was to be done.
 fn cut_index(
     folder: &Folder,
     base: u64,
     (end, known): (Position, Position),
     time: u64,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let path = folder.index(base);
     let mut file = open::write(&path, OFlag::empty())?;
     let mut index = Index::new(file.try_clone()?);
     let first = index.find(end.0.saturating_add(1))?;
     let (mut markers, mut known) = (Vec::new(), known);
-    let mut next = first;
+    let (mut next, mut told) = (first, end);
     while let Some((number, entry)) = index.entry_from(next)? {
         known = known.max(entry.position);
+        if entry.tells_of_cut(end.0) {
+            told = entry.position;
+        }
         match entry.kind {
             Kind::Start { .. } | Kind::End { .. } => markers.push(entry),
             Kind::Gap { .. } if entry.run.is_some() => markers.push(entry),
@@ -173,6 +178,9 @@ fn cut_index(
             Kind::Data { .. } | Kind::Gap { .. } => {}
         }
         next = number.saturating_add(1);
+    }
+    if told == known {
+        return Ok(false);
     }
     let bytes = known.0.saturating_sub(end.0);
     let kind = Kind::Gap { stream: None, bytes, entries: 0, reason: GapReason::Damaged };
@@ -189,7 +197,7 @@ fn cut_index(
     if made.is_err() {
         fs::remove_file(&half).ok();
     }
-    made
+    made.map(|()| true)
 }
 
 /// Where the bytes end that were written: before a hole at the end, and before the zeros of the last block.

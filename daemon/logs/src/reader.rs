@@ -127,19 +127,23 @@ impl Reader {
     /// If a file cannot be read; the reader stays where it is.
     pub fn next(&mut self, max_bytes: usize) -> Result<Option<Item>, ReadError> {
         let before = self.position;
-        let item = self.next_item(max_bytes)?;
-        if let Some(Item::Gap { bytes, entries, reason, .. }) = &item {
+        let found = self.find(max_bytes)?;
+        if let Some(Found::Missing(Item::Gap { bytes, entries, reason, .. })) = &found {
             self.note(before, (*bytes, *entries), *reason);
         }
-        Ok(item)
+        Ok(found.map(|(Found::Item(item) | Found::Missing(item))| item))
     }
 
-    /// Damage is told to those who look after the machine, too: nobody reads every log.
+    /// Damage is told to those who look after the machine, too: nobody reads every log. Not what the log says itself, since it
+    /// was told when that was written.
     fn note(&self, before: u64, (bytes, entries): (u64, u64), reason: GapReason) {
         let what = match reason {
             GapReason::Damaged => "the index does not say whose they are",
             GapReason::Altered => "the file does not hold what was written",
-            GapReason::Vanished => "the file was cut short or removed, and not by auraed",
+            GapReason::Vanished => {
+                "the file was cut short or removed, and not by auraed, or the machine has lost power before they were on the \
+                 disk"
+            }
             GapReason::NotWritten
             | GapReason::Dropped
             | GapReason::Closed
@@ -154,14 +158,14 @@ impl Reader {
         self.published.damages.note(&self.log, text, true);
     }
 
-    fn next_item(&mut self, max_bytes: usize) -> Result<Option<Item>, ReadError> {
+    fn find(&mut self, max_bytes: usize) -> Result<Option<Found>, ReadError> {
         let tail = *self.news.borrow_and_update();
         loop {
             let Some(mut cursor) = self.cursor.take() else {
                 match self.enter()? {
                     Entered::Nothing => return Ok(self.vanished(tail)),
                     Entered::Segment(cursor) => self.cursor = Some(cursor),
-                    Entered::Gap(gap) => return Ok(Some(gap)),
+                    Entered::Gap(gap) => return Ok(Some(Found::Missing(gap))),
                 }
                 continue;
             };
@@ -169,13 +173,13 @@ impl Reader {
             let base = cursor.base();
             let cursor = self.cursor.insert(cursor);
             match step? {
-                Step::Item(item) => return Ok(Some(item)),
+                Step::Found(found) => return Ok(Some(found)),
                 Step::Again => {}
                 Step::Dry if self.folder.has_later(base, tail.base)? => cursor.seal(),
                 Step::Dry => return Ok(self.vanished(tail)),
                 Step::Over { empty } => match self.leave(base, empty)? {
                     Left::Behind => {}
-                    Left::Gap(gap) => return Ok(Some(gap)),
+                    Left::Gap(gap) => return Ok(Some(Found::Missing(gap))),
                     Left::Nowhere => return Ok(None),
                 },
             }
@@ -183,10 +187,10 @@ impl Reader {
     }
 
     /// All that is there was read. What the writer had written before we looked, and is not, is gone.
-    fn vanished(&mut self, tail: Tail) -> Option<Item> {
+    fn vanished(&mut self, tail: Tail) -> Option<Found> {
         let bytes = tail.end.checked_sub(self.position).filter(|bytes| *bytes > 0)?;
         self.position = tail.end;
-        Some(gap(bytes, GapReason::Vanished))
+        Some(Found::Missing(gap(bytes, GapReason::Vanished)))
     }
 
     /// Opens the segment that the position is in.
@@ -231,17 +235,22 @@ impl Reader {
 
     /// Goes on to the segment after this one.
     fn leave(&mut self, base: u64, empty: bool) -> Result<Left, ReadError> {
-        let (next, cursor) = loop {
-            let Some(next) = self.folder.bases()?.into_iter().find(|&next| next > base) else {
+        let (next, cursor, is_there) = loop {
+            let bases = self.folder.bases()?;
+            let Some(next) = bases.iter().copied().find(|&next| next > base) else {
                 return Ok(Left::Nowhere);
             };
             if let Some(cursor) = self.open(next, next)? {
-                break (next, cursor);
+                break (next, cursor, bases.contains(&base));
             }
         };
         let missing = next.saturating_sub(self.position);
-        let reason =
-            if missing > 1 { self.folder.reason(self.position, next) } else { GapReason::Removed };
+        // The oldest are removed first: where this one is there, so was what is missing.
+        let reason = match missing {
+            0 | 1 => GapReason::Removed,
+            _ if is_there => GapReason::Vanished,
+            _ => self.folder.reason(self.position, next),
+        };
         self.cursor = Some(cursor);
         self.position = next;
         // A segment without a byte takes up one position.
@@ -281,6 +290,15 @@ impl Reader {
         self.news.mark_changed();
         Ok(())
     }
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// What the log says.
+    Item(Item),
+    /// A gap of which the log does not say so itself.
+    Missing(Item),
 }
 
 enum Entered {

@@ -26,6 +26,7 @@ use crate::{
     reader::{Filter, ReadError, Reader},
     retention::Retention,
     shared::{Located, Problem, Shared},
+    sync,
     upkeep::{Caretaker, Upkeep},
     writer::Writer,
 };
@@ -127,7 +128,7 @@ pub struct LogStore {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    upkeep: Mutex<Option<JoinHandle<()>>>,
+    upkeep: [Mutex<Option<JoinHandle<()>>>; 2],
 }
 
 impl LogStore {
@@ -219,7 +220,13 @@ impl LogStore {
             .name("log-writer".to_owned())
             .spawn(|| writer.run())
             .map_err(OpenError::Thread)?;
-        let (writer, upkeep) = (Mutex::new(Some(writer)), Mutex::new(Some(caretaker)));
+        let for_sync = Arc::clone(&shared);
+        let syncer = thread::Builder::new()
+            .name("log-sync".to_owned())
+            .spawn(move || sync::run(&for_sync))
+            .map_err(OpenError::Thread)?;
+        let upkeep = [caretaker, syncer].map(|thread| Mutex::new(Some(thread)));
+        let writer = Mutex::new(Some(writer));
         Ok(Self { handle: Arc::new(Handle { shared, writer, upkeep }) })
     }
 
@@ -462,7 +469,7 @@ impl Handle {
     fn close(&self) {
         self.shared.queue.close();
         // The writer first: what it closes last is still noted, if there is time to.
-        for thread in [&self.writer, &self.upkeep] {
+        for thread in std::iter::once(&self.writer).chain(&self.upkeep) {
             let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(thread) = thread
                 && thread.thread().id() != thread::current().id()

@@ -11,7 +11,7 @@ use crate::{
     log::Sizes,
     name::LogName,
     segment::{Segment, WriteError},
-    upkeep::{Upkeep, What},
+    upkeep::Upkeep,
 };
 
 /// The end of a log.
@@ -152,14 +152,16 @@ impl WriteEnd {
 
     /// Something was written.
     pub(crate) fn was_written(&self) {
-        let is_news = |mark: &AtomicBool| {
-            !mark.load(Ordering::Relaxed) && !mark.swap(true, Ordering::Relaxed)
-        };
-        if is_news(&self.unsynced) {
-            self.upkeep.written(&self.name, What::Active(Arc::clone(&self.unsynced)));
+        // Looked at behind what was written, and taken away before that is looked at.
+        let is_news =
+            |mark: &AtomicBool| !mark.load(Ordering::SeqCst) && !mark.swap(true, Ordering::SeqCst);
+        if let Some(segment) = &self.segment
+            && is_news(&self.unsynced)
+        {
+            self.upkeep.syncs.written(&self.name, segment.base(), &self.unsynced);
         }
         if is_news(&self.unsummed) {
-            self.upkeep.written(&self.name, What::Unsummed(Arc::clone(&self.unsummed)));
+            self.upkeep.unsummed(&self.name, &self.unsummed);
         }
     }
 

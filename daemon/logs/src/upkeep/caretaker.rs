@@ -9,7 +9,7 @@ use std::{
 
 use nix::sys::statvfs::statvfs;
 
-use super::{Begun, Unsynced, Upkeep, Waiting, What};
+use super::{Begun, Unsummed, Upkeep, Waiting};
 use crate::{
     clock, disk,
     folder::Folder,
@@ -22,8 +22,8 @@ use crate::{
     sum::Sum,
 };
 
-/// What is done here gives way to whoever writes. It still gets a tenth of what one of them has (sched(7)): what is to be on the
-/// disk by some time would come too late with a hundredth, where one processor is busy.
+/// What is done here gives way to whoever writes. It still gets a tenth of what one of them has (sched(7)): what is too much
+/// would stay for too long with a hundredth, where one processor is busy.
 const NICE: i32 = 10;
 /// How often it is looked how large the segments are that are being written, where there are many of them.
 const ACTIVES: Duration = Duration::from_secs(1);
@@ -36,14 +36,12 @@ pub(crate) struct Caretaker {
     holdings: Holdings,
     /// Closed segments without checksums.
     unsealed: VecDeque<(LogName, u64)>,
-    /// What may not be on the disk yet.
-    unsynced: Vec<Unsynced>,
-    /// These are being brought to the disk.
-    syncing: VecDeque<(LogName, u64)>,
     /// Checksums of the segments that are being written.
     running: BTreeMap<LogName, Running>,
-    /// Of these they are to go on.
-    unsummed: VecDeque<LogName>,
+    /// Of these they are to go on, when it is time.
+    unsummed: Vec<Unsummed>,
+    /// Of these they are to go on now.
+    summing: VecDeque<LogName>,
     /// Segments that a daemon before this one has written, and made checksums of.
     unchecked: VecDeque<(LogName, u64)>,
     actives: Option<Instant>,
@@ -57,17 +55,16 @@ impl Caretaker {
             shared,
             holdings: Holdings::default(),
             unsealed: VecDeque::new(),
-            unsynced: Vec::new(),
-            syncing: VecDeque::new(),
             running: BTreeMap::new(),
-            unsummed: VecDeque::new(),
+            unsummed: Vec::new(),
+            summing: VecDeque::new(),
             unchecked: VecDeque::new(),
             actives: None,
             next_look: None,
         }
     }
 
-    /// Works until the store is closed: what is too much goes first, then what is to be on the disk by now; checksums have time.
+    /// Works until the store is closed: what is too much goes first, and checksums have time.
     pub(crate) fn run(mut self) {
         let _best_effort =
             rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
@@ -78,7 +75,7 @@ impl Caretaker {
             if look {
                 self.bound();
             }
-            let busy = self.sync_one() || self.seal_one() || self.sum_one() || self.check_one();
+            let busy = self.seal_one() || self.sum_one() || self.check_one();
             look = self.take(busy);
         }
     }
@@ -121,12 +118,10 @@ impl Caretaker {
         }
         waiting.rung = false;
         let begun = std::mem::take(&mut waiting.begun);
-        self.unsynced.append(&mut waiting.unsynced);
+        self.unsummed.append(&mut waiting.unsummed);
         let now = clock::now().instant;
-        let (due, later) =
-            std::mem::take(&mut self.unsynced).into_iter().partition(|it| it.by <= now);
-        self.unsynced = later;
-        waiting.sync_at = self.unsynced.iter().map(|it| it.by).min();
+        let due = self.unsummed.extract_if(.., |it| it.by <= now).collect();
+        waiting.sum_at = self.unsummed.iter().map(|it| it.by).min();
         let mut look = std::mem::take(&mut waiting.pressed);
         drop(waiting);
         look |= begun.iter().any(|begun| begun.closed.is_some());
@@ -135,7 +130,7 @@ impl Caretaker {
             self.look_at_written();
             look = true;
         }
-        self.begin_sync(due);
+        self.begin_summing(due);
         look
     }
 
@@ -144,7 +139,7 @@ impl Caretaker {
         upkeep: &'a Upkeep,
         waiting: MutexGuard<'a, Waiting>,
     ) -> MutexGuard<'a, Waiting> {
-        let due = waiting.sync_at.into_iter().chain(self.next_look).min();
+        let due = waiting.sum_at.into_iter().chain(self.next_look).min();
         let Some(due) = due else {
             return upkeep.bell.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         };
@@ -166,7 +161,6 @@ impl Caretaker {
                 holding.closed.push_back(it);
             }
             self.unsealed.push_back((log.clone(), closed));
-            self.unsynced.push(self.shared.upkeep.unsynced(&log, What::Closed(closed)));
         }
         if holding.active.base != base {
             holding.active = Active { base, ..Active::default() };
@@ -220,7 +214,7 @@ impl Caretaker {
 
     /// Where age counts, it must be known when the first entry was written.
     fn look_at_written(&mut self) {
-        let logs: Vec<LogName> = self.unsynced.iter().map(|it| it.log.clone()).collect();
+        let logs: Vec<LogName> = self.unsummed.iter().map(|it| it.log.clone()).collect();
         for log in logs {
             let unknown = |holding: &Holding| holding.active.first.is_none();
             if self.holdings.logs.get(&log).is_some_and(unknown) {
@@ -261,7 +255,7 @@ impl Caretaker {
 
     /// Goes on with the checksums of one segment that is being written; whether there was one.
     fn sum_one(&mut self) -> bool {
-        let Some(log) = self.unsummed.pop_front() else { return false };
+        let Some(log) = self.summing.pop_front() else { return false };
         let Some(holding) = self.holdings.logs.get(&log) else { return true };
         let (folder, base) = (self.folder(&log), holding.active.base);
         let mut running = self.running_of(&log, base);
@@ -308,41 +302,11 @@ impl Caretaker {
         true
     }
 
-    /// All of this that was written until now is to be on the disk.
-    fn begin_sync(&mut self, due: Vec<Unsynced>) {
-        for Unsynced { log, what, .. } in due {
-            let base = match what {
-                What::Closed(base) => Some(base),
-                What::Active(mark) => {
-                    mark.store(false, Ordering::SeqCst);
-                    self.look_at(&log);
-                    self.look_for_loss(&log);
-                    self.holdings.logs.get(&log).map(|holding| holding.active.base)
-                }
-                What::Unsummed(mark) => {
-                    mark.store(false, Ordering::SeqCst);
-                    self.unsummed.push_back(log.clone());
-                    None
-                }
-            };
-            self.syncing.extend(base.map(|base| (log, base)));
+    /// What was written of these until now is to have checksums.
+    fn begin_summing(&mut self, due: Vec<Unsummed>) {
+        for Unsummed { log, mark, .. } in due {
+            mark.store(false, Ordering::SeqCst);
+            self.summing.push_back(log);
         }
-    }
-
-    /// Somebody may have removed what is being written, or cut it short: the writer, who holds it open, is asked to look.
-    fn look_for_loss(&self, log: &LogName) {
-        // In this order: what is written meanwhile is no loss.
-        let told = self.shared.news.end(log);
-        let end = self.folder(log).end().map_or(0, |end| end);
-        if end < told {
-            self.shared.queue.ask(Command::Check { log: log.clone() });
-        }
-    }
-
-    /// Brings one segment to the disk; whether there was one.
-    fn sync_one(&mut self) -> bool {
-        let Some((log, base)) = self.syncing.pop_front() else { return false };
-        disk::sync(&self.folder(&log), base);
-        true
     }
 }

@@ -1,5 +1,5 @@
-//! What is done about files besides writing them: segments are removed that are too much or too old, checksums are made, and
-//! what was written is brought to the disk.
+//! What is done about files besides writing them, and bringing to the disk what was written: segments are removed that are too
+//! much or too old, and checksums are made.
 //!
 //! It has a thread of its own, "log-upkeep", since each of these can take long, and the writer must not. The thread gives
 //! way to all others, and sleeps until there is something to do: an idle store does not wake.
@@ -19,10 +19,8 @@ use std::{
 };
 
 pub(crate) use self::caretaker::Caretaker;
-use crate::{clock, log::Sizes, name::LogName, retention::Retention};
+use crate::{clock, log::Sizes, name::LogName, retention::Retention, sync::Syncs};
 
-/// The audit log waits no longer than this for the disk.
-const AUDIT_SYNC: Duration = Duration::from_secs(1);
 /// After this time there are checksums of what was written: before the kernel brings it to the disk, mostly, and seldom enough
 /// to cost nothing.
 const SUMMED_WITHIN: Duration = Duration::from_secs(5);
@@ -36,29 +34,22 @@ struct Begun {
     base: u64,
 }
 
-/// Something is to be on the disk by then.
+/// The segment of a log that is being written has no checksums of its last bytes.
 #[derive(Debug)]
-struct Unsynced {
+struct Unsummed {
+    /// They are to be made by then.
     by: Instant,
     log: LogName,
-    what: What,
-}
-
-#[derive(Debug)]
-pub(crate) enum What {
-    /// The segment that is being written. The mark is taken away first: what is written later is told again.
-    Active(Arc<AtomicBool>),
-    Closed(u64),
-    /// The segment that is being written has no checksums of its last bytes. The mark is as above.
-    Unsummed(Arc<AtomicBool>),
+    /// Taken away first: what is written later is told again.
+    mark: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     begun: Vec<Begun>,
-    unsynced: Vec<Unsynced>,
-    /// When the first of what was written is to be on the disk.
-    sync_at: Option<Instant>,
+    unsummed: Vec<Unsummed>,
+    /// When the first of them are to be made.
+    sum_at: Option<Instant>,
     pressed: bool,
     /// It has not been said yet that there is time for this.
     later: bool,
@@ -69,6 +60,8 @@ struct Waiting {
 /// What the writer tells, and what it may ask.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
+    /// What is to be brought to the disk.
+    pub(crate) syncs: Syncs,
     retention: Retention,
     usual: Sizes,
     waiting: Mutex<Waiting>,
@@ -84,6 +77,7 @@ impl Upkeep {
     /// With `later` nothing is done before [`Self::begin`], unless the disk is full.
     pub(crate) fn new(retention: Retention, usual: Sizes, later: bool) -> Self {
         Self {
+            syncs: Syncs::new(retention.sync_interval, later),
             retention,
             usual,
             waiting: Mutex::new(Waiting { later, ..Waiting::default() }),
@@ -107,6 +101,7 @@ impl Upkeep {
 
     /// There is time for it from now on.
     pub(crate) fn begin(&self) {
+        self.syncs.begin();
         let mut waiting = self.lock();
         if std::mem::take(&mut waiting.later) {
             self.ring(waiting);
@@ -143,12 +138,14 @@ impl Upkeep {
     fn unknow(&self, log: &LogName) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(log);
+        self.syncs.forget(log);
         self.logs.store(known.len(), Ordering::Relaxed);
     }
 
     /// A segment was opened or begun. Wakes nobody unless another one was closed.
     pub(crate) fn begun(&self, log: &LogName, closed: Option<u64>, base: u64) {
         self.know(log);
+        self.syncs.begun(log, base);
         let mut waiting = self.lock();
         waiting.begun.push(Begun { log: log.clone(), closed, base });
         if closed.is_some() {
@@ -156,33 +153,20 @@ impl Upkeep {
         }
     }
 
-    /// Something was written to a log, for the first time since that was done about it.
-    pub(crate) fn written(&self, log: &LogName, what: What) {
-        let unsynced = self.unsynced(log, what);
+    /// Something was written to a log, for the first time since the mark was taken away.
+    pub(crate) fn unsummed(&self, log: &LogName, mark: &Arc<AtomicBool>) {
+        let by = clock::now().instant + self.retention.sync_interval.min(SUMMED_WITHIN);
+        let unsummed = Unsummed { by, log: log.clone(), mark: Arc::clone(mark) };
         let mut waiting = self.lock();
-        let earlier = waiting.sync_at.is_none_or(|before| unsynced.by < before);
+        let earlier = waiting.sum_at.is_none_or(|before| by < before);
         if earlier {
-            waiting.sync_at = Some(unsynced.by);
+            waiting.sum_at = Some(by);
         }
-        waiting.unsynced.push(unsynced);
+        waiting.unsummed.push(unsummed);
         // Where age counts, it must be known when the first entry was written.
         if earlier || self.retention.by_age() {
             self.ring(waiting);
         }
-    }
-
-    fn unsynced(&self, log: &LogName, what: What) -> Unsynced {
-        let within = match (&what, log) {
-            (What::Unsummed(_), _) => self.retention.sync_interval.min(SUMMED_WITHIN),
-            (What::Active(_) | What::Closed(_), LogName::Audit) => {
-                self.retention.sync_interval.min(AUDIT_SYNC)
-            }
-            (
-                What::Active(_) | What::Closed(_),
-                LogName::Daemon | LogName::Commands | LogName::Unit(_),
-            ) => self.retention.sync_interval,
-        };
-        Unsynced { by: clock::now().instant + within, log: log.clone(), what }
     }
 
     /// A gap was told in a log.
@@ -205,8 +189,9 @@ impl Upkeep {
         self.ring(waiting);
     }
 
-    /// Ends the thread, after what it is at.
+    /// Ends the threads, after what they are at.
     pub(crate) fn close(&self) {
+        self.syncs.close();
         self.closed.store(true, Ordering::SeqCst);
         self.ring(self.lock());
     }

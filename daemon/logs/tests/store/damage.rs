@@ -307,6 +307,51 @@ fn zeros_are_cut_off_of_what_was_longer() {
     assert_eq!(store.end(program).end, Position(whole + 3));
 }
 
+/// Where the index alone had come to the disk, one gap says how much is missing, however many pieces it was; once, in whichever
+/// boot; and those who look after the machine are not sent to look for who did it.
+#[test]
+fn what_the_index_alone_knows_of_is_one_gap() {
+    let (mut store, index, _, truth) = printed();
+    let data = index.with_extension("log");
+    let whole = truth.len() as u64;
+    store.logs.close();
+    let file = fs::File::options().write(true).open(&data).unwrap();
+    // In the first line of the first run, before most entries.
+    file.set_len(3).unwrap();
+    for boot in 0..3 {
+        is_looked_through_again(&mut store);
+        assert_eq!(ends_and_missing(&store), (3, whole - 3), "boot {boot}");
+        let items = store.items(&LogName::Commands, Filter::default());
+        assert_eq!(gaps(&items).len(), 1, "{items:?}");
+        assert_eq!(store.logs.problems(), []);
+    }
+    let mut program = store.start(run(9), &LogName::Commands);
+    program.stdout.write_all(b"on\n").unwrap();
+    assert_eq!(store.end(program).end, Position(whole + 3));
+    assert_eq!(ends_and_missing(&store), (4, whole - 3));
+}
+
+/// A closed segment in the middle that came to the disk by its name alone: it was lost, and not removed for what it took.
+#[test]
+fn a_closed_segment_that_has_lost_all_was_not_removed() {
+    let options = Options { segment_bytes: 10, ..Options::default() };
+    let mut store = Store::with(options);
+    let mut program = store.start(run(1), &unit("web"));
+    program.stdout.write_all(b"0123456789abcdefghij.").unwrap();
+    let _ = store.end(program);
+    store.logs.close();
+    let middle = store.root().join("units/web/000000000000000a.log");
+    for kind in ["log", "idx"] {
+        fs::write(middle.with_extension(kind), b"").unwrap();
+    }
+    fs::remove_file(middle.with_extension("sum")).ok();
+    store.reopen(options);
+    let items = store.items(&unit("web"), Filter::default());
+    let gap = Item::Gap { run: None, bytes: 10, entries: 0, reason: GapReason::Vanished };
+    assert_eq!(gaps(&items), [&gap]);
+    assert_eq!(output(&items, run(1), Stream::Stdout), b"0123456789.");
+}
+
 /// A gap that says something else than that is told after what is missing before it, each by its own word.
 #[test]
 fn what_vanished_before_another_gap_is_told_apart() {

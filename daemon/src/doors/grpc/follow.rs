@@ -142,9 +142,13 @@ pub(super) fn gap_in_words(reason: GapReason) -> &'static str {
     match reason {
         GapReason::NotWritten => "it could not be written: the disk was full or failed",
         GapReason::Dropped => "it came faster than it could be written",
-        GapReason::Damaged => "the index of the log is damaged, so that nobody knows whose it was",
+        GapReason::Damaged => {
+            "it was not on the disk yet when the machine lost power, or the index of the log is damaged: nobody knows whose it was"
+        }
         GapReason::Altered => "the file of the log is damaged: it does not hold what was written",
-        GapReason::Vanished => "the file of the log was cut short or removed, and not by auraed",
+        GapReason::Vanished => {
+            "the file of the log was cut short or removed, and not by auraed, or the machine has lost power before it was on the disk"
+        }
         GapReason::Closed => {
             "its outputs were closed when auraed and its daemon were killed: what it prints from here on is lost; restart it"
         }

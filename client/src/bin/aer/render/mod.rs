@@ -119,7 +119,9 @@ pub(crate) fn unknown_yet(name: &str) {
 fn missing_sentence(bytes: u64, entries: u64, why: &str) -> String {
     let amount = match (bytes, entries) {
         (0, 0) => "output".to_owned(),
+        (0, 1) => "1 entry of output".to_owned(),
         (0, entries) => format!("{entries} entries of output"),
+        (1, _) => "1 byte of output".to_owned(),
         (bytes, _) => format!("{bytes} bytes of output"),
     };
     format!("{amount} missing here: {why}")
@@ -210,6 +212,8 @@ mod tests {
     #[test]
     fn a_gap_says_how_much_is_missing_and_why() {
         assert_eq!(missing_sentence(7, 1, "evicted"), "7 bytes of output missing here: evicted");
+        assert_eq!(missing_sentence(0, 1, "x"), "1 entry of output missing here: x");
+        assert_eq!(missing_sentence(1, 1, "x"), "1 byte of output missing here: x");
         assert_eq!(missing_sentence(0, 3, "x"), "3 entries of output missing here: x");
         assert_eq!(missing_sentence(0, 0, "x"), "output missing here: x");
     }
