@@ -102,7 +102,9 @@ fn loses_nothing(name: &str, kernel: Kernel, cuts: u32) {
         "{cuts} cuts of {kernel:?}: {changes} changes acknowledged, {disables} of them disables, none lost; {kept} lines kept, \
          {due} of them synced, {gaps} gaps told, {zeros} zeros"
     );
-    assert!(changes > disables && disables > 0, "nothing was ever acknowledged");
+    assert!(changes > disables, "nothing was ever acknowledged");
+    // Few cuts may all come early.
+    assert!(disables > 0 || cuts < LONGER, "nothing was ever taken back");
     assert!(kept > 0, "no log ever had a line");
     assert!(due > 0 || cuts < LONGER, "nothing was ever on the disk for long enough");
 }

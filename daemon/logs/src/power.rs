@@ -2,7 +2,7 @@
 //! bring the new length of a file to the disk before the bytes that are new in its last block (ext4 does, where that block was
 //! there before). Of others the index knows alone, which came to the disk further than its segment.
 //!
-//! So once in each boot, before anybody reads or writes, the newest segment of each log
+//! So once in each boot, before anybody reads or writes, the newest segment of each log, and what was closed shortly before it,
 //! is looked at, zeros at its very end are cut off, and one gap says how much is missing. Their positions are not given again: the next
 //! segment begins behind them, so that a cursor of before the cut skips nothing that comes later.
 //!
@@ -26,6 +26,7 @@ use crate::{
     name::{LogName, Position},
     open,
     segment::WriteError,
+    sum::Sum,
 };
 
 /// The largest block that a filesystem writes in part: a page.
@@ -103,7 +104,7 @@ fn nanoseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The newest segment of a log.
+/// A segment to which something was written last, or shortly before that.
 struct End {
     log: LogName,
     folder: Folder,
@@ -111,14 +112,22 @@ struct End {
     written: SystemTime,
 }
 
+/// The newest segment of each log, and those before it that were closed so shortly before that they have no checksums yet: what
+/// is not as it was in the others is found by those.
 fn ends(root: &Path) -> Vec<End> {
-    let end = |log: LogName| {
-        let folder = Folder::new(root, &log);
-        let base = *folder.bases().ok()?.last()?;
+    let end = |log: &LogName, folder: &Folder, base: u64| {
         let written = fs::metadata(folder.data(base)).ok()?.modified().ok()?;
-        Some(End { log, folder, base, written })
+        Some(End { log: log.clone(), folder: folder.clone(), base, written })
     };
-    disk::logs(root).into_iter().filter_map(end).collect()
+    let ends = |log: LogName| {
+        let folder = Folder::new(root, &log);
+        let mut bases = folder.bases().unwrap_or_default();
+        let newest = bases.pop();
+        let unsealed =
+            bases.into_iter().rev().take_while(|&base| Sum::read(&folder, base).is_none());
+        newest.into_iter().chain(unsealed).filter_map(|base| end(&log, &folder, base)).collect()
+    };
+    disk::logs(root).into_iter().flat_map::<Vec<End>, _>(ends).collect()
 }
 
 fn cut_all(mut ends: Vec<End>, last: SystemTime, interval: Duration) -> Vec<LogName> {
@@ -128,7 +137,9 @@ fn cut_all(mut ends: Vec<End>, last: SystemTime, interval: Duration) -> Vec<LogN
     });
     // What cannot be cut is read as it is.
     ends.retain(|end| cut_end(end).unwrap_or(false));
-    ends.into_iter().map(|end| end.log).collect()
+    let mut logs: Vec<LogName> = ends.into_iter().map(|end| end.log).collect();
+    logs.dedup();
+    logs
 }
 
 /// Cuts zeros from the end of a segment, and has its index say how many bytes are missing there; whether any are that it does

@@ -58,7 +58,7 @@ pub(crate) struct Syncs {
 struct Turn {
     log: LogName,
     bases: Vec<u64>,
-    /// Its folder, too.
+    /// The folders that it lies in, too.
     unnamed: bool,
 }
 
@@ -165,12 +165,22 @@ impl Waiting {
 pub(crate) fn run(shared: &Shared) {
     let syncs = &shared.upkeep.syncs;
     while let Some(due) = syncs.await_due() {
+        // Those that many have in common, once.
+        let mut folders = BTreeSet::new();
         for turn in due {
             if syncs.is_closed() {
                 return;
             }
             look_for_loss(shared, &turn.log);
-            sync(&shared.root, &turn);
+            let folder = Folder::new(&shared.root, &turn.log);
+            sync(&folder, &turn.bases);
+            if turn.unnamed {
+                let above = folder.0.ancestors().take_while(|path| path.starts_with(&shared.root));
+                folders.extend(above.map(Path::to_owned));
+            }
+        }
+        for folder in folders.iter().filter_map(|path| File::open(path).ok()) {
+            folder.sync_all().ok();
         }
     }
 }
@@ -185,16 +195,11 @@ fn look_for_loss(shared: &Shared, log: &LogName) {
     }
 }
 
-fn sync(root: &Path, Turn { log, bases, unnamed }: &Turn) {
-    let folder = Folder::new(root, log);
+fn sync(folder: &Folder, bases: &[u64]) {
     let files = bases.iter().flat_map(|&base| [folder.data(base), folder.index(base)]);
     for file in files.filter_map(|path| open::read(&path).ok()) {
         // There is nothing to be done about it: what the kernel could not write it does not keep.
         file.sync_data().ok();
-    }
-    let folders = folder.0.ancestors().take_while(|path| *unnamed && path.starts_with(root));
-    for folder in folders.filter_map(|path| File::open(path).ok()) {
-        folder.sync_all().ok();
     }
 }
 

@@ -160,7 +160,9 @@ impl WriteEnd {
         {
             self.upkeep.syncs.written(&self.name, segment.base(), &self.unsynced);
         }
-        if is_news(&self.unsummed) {
+        // Entries have checksums of their own.
+        let has_bytes = self.segment.as_ref().is_some_and(|segment| segment.length() > 0);
+        if (has_bytes || self.upkeep.looks_at_ages()) && is_news(&self.unsummed) {
             self.upkeep.unsummed(&self.name, &self.unsummed);
         }
     }

@@ -163,10 +163,14 @@ impl Upkeep {
             waiting.sum_at = Some(by);
         }
         waiting.unsummed.push(unsummed);
-        // Where age counts, it must be known when the first entry was written.
-        if earlier || self.retention.by_age() {
+        if earlier || self.looks_at_ages() {
             self.ring(waiting);
         }
+    }
+
+    /// Whether age counts: then it must be known when the first entry was written, too.
+    pub(crate) fn looks_at_ages(&self) -> bool {
+        self.retention.by_age()
     }
 
     /// A gap was told in a log.

@@ -331,6 +331,33 @@ fn what_the_index_alone_knows_of_is_one_gap() {
     assert_eq!(ends_and_missing(&store), (4, whole - 3));
 }
 
+/// Zeros may be at the end of a segment that was closed when the next one was begun, too.
+#[test]
+fn zeros_are_cut_off_of_a_segment_that_was_just_closed() {
+    let options = Options { segment_bytes: 10, ..Options::default() };
+    let mut store = Store::with(options);
+    let mut program = store.start(run(1), &unit("web"));
+    program.stdout.write_all(b"0123456789abcdefghij.").unwrap();
+    let _ = store.end(program);
+    store.logs.close();
+    for base in [0, 10] {
+        let segment = store.root().join(format!("units/web/{base:016x}.log"));
+        fs::File::options().write(true).open(&segment).unwrap().write_all_at(&[0; 4], 6).unwrap();
+        fs::remove_file(segment.with_extension("sum")).ok();
+    }
+    fs::remove_file(mark(&store)).unwrap();
+    store.reopen(options);
+    for _ in 0..2 {
+        let items = store.items(&unit("web"), Filter::default());
+        let reason = GapReason::Damaged;
+        let gap = Item::Gap { run: None, bytes: 4, entries: 0, reason };
+        assert_eq!(gaps(&items), [&gap, &gap]);
+        assert_eq!(output(&items, run(1), Stream::Stdout), b"012345abcdef.");
+        assert_eq!(store.logs.problems(), []);
+        store.reopen(options);
+    }
+}
+
 /// A closed segment in the middle that came to the disk by its name alone: it was lost, and not removed for what it took.
 #[test]
 fn a_closed_segment_that_has_lost_all_was_not_removed() {
