@@ -325,8 +325,8 @@ fn whose(entry: &Entry) -> Whose {
             let rest_at = rest.then_some(entry.position.0);
             Whose::Run { run, stream, time: entry.time, rest_at }
         }
-        (Kind::Gap { .. }, _) => Whose::Unknown { said: true },
-        (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. }, _) => {
+        (Kind::Gap { reason: GapReason::Damaged, .. }, None) => Whose::Unknown { said: true },
+        (Kind::Data { .. } | Kind::Start { .. } | Kind::End { .. } | Kind::Gap { .. }, _) => {
             Whose::Unknown { said: false }
         }
     }

@@ -65,7 +65,7 @@ pub enum GapReason {
     NotWritten,
     /// It came faster than it could be written (the daemon's own log only).
     Dropped,
-    /// The index does not say whose these bytes are.
+    /// The index does not say whose these bytes are, or says that they were not on the disk yet when the machine lost power.
     Damaged,
     /// The outputs were closed, since everybody who held them was killed: what is printed from here on is lost.
     Closed,
@@ -73,7 +73,8 @@ pub enum GapReason {
     Removed,
     /// The file does not hold what was written to it. Never written.
     Altered,
-    /// The file was cut short, or removed while it was the newest, and not by the store. Never written.
+    /// The file was cut short, or removed while it was the newest, and not by the store; or the machine lost power before its end
+    /// was on the disk, and nobody has looked for that. Never written.
     Vanished,
     /// The position that was asked for lies beyond the end; reading goes on at the end. Never written.
     BeyondEnd,

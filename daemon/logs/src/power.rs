@@ -11,7 +11,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -20,7 +21,7 @@ use nix::fcntl::OFlag;
 
 use crate::{
     disk::{self, holes},
-    entry::{ENTRY_U64, Entry, GapReason, Kind},
+    entry::{ENTRY, ENTRY_U64, Entry, GapReason, Kind},
     folder::{self, Folder},
     index::{Index, read_at},
     name::{LogName, Position},
@@ -45,10 +46,18 @@ pub(crate) fn cut_ends(root: &Path, interval: Duration) -> Vec<LogName> {
     // Without a mark it would be done again while programs write. Asked first: a daemon that is not the first of its boot has
     // runs that wait for it, and a thousand logs take their time.
     let Ok(Some(mark)) = Mark::find(root) else { return Vec::new() };
-    let ends = ends(root);
-    let last = ends.iter().map(|end| end.written).max().unwrap_or(SystemTime::UNIX_EPOCH);
+    let newest = newest(root);
+    let last = newest.iter().map(|end| end.written).max().unwrap_or(SystemTime::UNIX_EPOCH);
     let Ok((mark, last)) = mark.begin(root, last) else { return Vec::new() };
-    let cut = cut_all(ends, last, interval);
+    let since = last.checked_sub(interval.saturating_add(SLACK)).unwrap_or(SystemTime::UNIX_EPOCH);
+    let recent = newest.into_iter().filter(|end| end.written >= since);
+    // What cannot be cut is read as it is.
+    let cut = recent.filter(|newest| {
+        let ends = newest.with_those_before(since);
+        let cut: Vec<bool> = ends.iter().map(|end| cut_end(end).unwrap_or(false)).collect();
+        cut.contains(&true)
+    });
+    let cut = cut.map(|end| end.log).collect();
     // It needs no room, and where even that fails it is looked at again.
     mark.set_len(0).ok();
     cut
@@ -109,62 +118,111 @@ struct End {
     log: LogName,
     folder: Folder,
     base: u64,
+    /// Where the segment after it begins, if there is one.
+    next: Option<u64>,
     written: SystemTime,
 }
 
-/// The newest segment of each log, and those before it that were closed so shortly before that they have no checksums yet: what
-/// is not as it was in the others is found by those.
-fn ends(root: &Path) -> Vec<End> {
-    let end = |log: &LogName, folder: &Folder, base: u64| {
+impl End {
+    fn find(log: &LogName, folder: &Folder, base: u64, next: Option<u64>) -> Option<Self> {
         let written = fs::metadata(folder.data(base)).ok()?.modified().ok()?;
-        Some(End { log: log.clone(), folder: folder.clone(), base, written })
-    };
-    let ends = |log: LogName| {
+        Some(Self { log: log.clone(), folder: folder.clone(), base, next, written })
+    }
+
+    /// It, and those of its log that were closed so shortly before that they have no checksums yet: what is not as it was in
+    /// the others is found by those.
+    fn with_those_before(&self, since: SystemTime) -> Vec<Self> {
+        let mut next = None;
+        let bases = self.folder.bases().unwrap_or_default().into_iter().rev();
+        bases
+            .map_while(|base| Self::find(&self.log, &self.folder, base, next.replace(base)))
+            .take_while(|end| end.written >= since)
+            .filter(|end| end.next.is_none() || Sum::read(&end.folder, end.base).is_none())
+            .collect()
+    }
+}
+
+/// The newest segment of each log.
+fn newest(root: &Path) -> Vec<End> {
+    let end = |log: LogName| {
         let folder = Folder::new(root, &log);
-        let mut bases = folder.bases().unwrap_or_default();
-        let newest = bases.pop();
-        let unsealed =
-            bases.into_iter().rev().take_while(|&base| Sum::read(&folder, base).is_none());
-        newest.into_iter().chain(unsealed).filter_map(|base| end(&log, &folder, base)).collect()
+        let base = *folder.bases().ok()?.last()?;
+        End::find(&log, &folder, base, None)
     };
-    disk::logs(root).into_iter().flat_map::<Vec<End>, _>(ends).collect()
+    disk::logs(root).into_iter().filter_map(end).collect()
 }
 
-fn cut_all(mut ends: Vec<End>, last: SystemTime, interval: Duration) -> Vec<LogName> {
-    ends.retain(|end| {
-        let before = last.duration_since(end.written).unwrap_or_default();
-        before <= interval.saturating_add(SLACK)
-    });
-    // What cannot be cut is read as it is.
-    ends.retain(|end| cut_end(end).unwrap_or(false));
-    let mut logs: Vec<LogName> = ends.into_iter().map(|end| end.log).collect();
-    logs.dedup();
-    logs
-}
-
-/// Cuts zeros from the end of a segment, and has its index say how many bytes are missing there; whether any are that it does
-/// not say yet.
-fn cut_end(End { folder, base, written, .. }: &End) -> Result<bool, WriteError> {
+/// Cuts zeros from the end of a segment, and has its index say how many bytes are missing there; whether anything was to be done.
+fn cut_end(end: &End) -> Result<bool, WriteError> {
+    let End { folder, base, next, written, .. } = end;
     let path = folder.data(*base);
     let failed = |source| WriteError { path: path.clone(), source };
     let data = open::write(&path, OFlag::empty()).map_err(failed)?;
     let length = data.metadata().map_err(failed)?.len();
-    let end = written_end(&data, length).map_err(failed)?;
+    let whole = written_end(&data, length).map_err(failed)?;
     let at = |offset: u64| Position(base.saturating_add(offset));
+    // One without a byte takes up one position.
+    let next = next.filter(|&next| length > 0 || next > base.saturating_add(1)).map(Position);
+    let known = at(length).max(next.unwrap_or(Position(0)));
     // In this order: whoever dies between them, or loses power again, finds an index that knows more than there is.
-    let told = cut_index(folder, *base, (at(end), at(length)), nanoseconds(*written))
+    let told = cut_index(folder, *base, (at(whole), known), nanoseconds(*written))
         .map_err(|source| WriteError { path: folder.index(*base), source })?;
-    if end == length {
+    if whole == length {
         return Ok(told);
     }
-    data.set_len(end).map_err(failed)?;
+    data.set_len(whole).map_err(failed)?;
     // It counts when the others were written, too.
     data.set_modified(*written).ok();
     Ok(true)
 }
 
-/// Makes the index anew, where it or the segment knows of more than was written: starts, ends and gaps of runs that lie beyond
-/// the end of that stand there, and then the gap, at the position behind all that is known. Whether that was to be done.
+/// What an index has beyond the end of what was written.
+struct Beyond {
+    /// How many entries lie before that.
+    first: u64,
+    /// Starts, ends and gaps of runs, and what else is no news of bytes.
+    markers: Vec<Entry>,
+    /// The last position that it knows of.
+    known: Position,
+    /// Up to there it says already that bytes are missing.
+    told: Position,
+    /// How many entries are bad before the first good one of them.
+    bad: u64,
+}
+
+impl Beyond {
+    fn read(index: &mut Index, end: Position) -> io::Result<Self> {
+        let first = index.find(end.0.saturating_add(1))?;
+        let mut beyond = Self { first, markers: Vec::new(), known: end, told: end, bad: 0 };
+        let mut next = first;
+        while let Some((number, entry)) = index.entry_from(next)? {
+            if next == first {
+                beyond.bad = number.saturating_sub(first);
+            }
+            beyond.known = beyond.known.max(entry.position);
+            if entry.tells_of_cut(end.0) {
+                beyond.told = entry.position;
+            }
+            match entry.kind {
+                // One that tells of damage is told anew.
+                Kind::Gap { reason: GapReason::Damaged, .. } if entry.run.is_none() => {}
+                Kind::Start { .. } | Kind::End { .. } | Kind::Gap { .. } => {
+                    beyond.markers.push(entry);
+                }
+                Kind::Data { .. } => {}
+            }
+            next = number.saturating_add(1);
+        }
+        if next == first {
+            beyond.bad = index.count()?.saturating_sub(first);
+        }
+        Ok(beyond)
+    }
+}
+
+/// Makes the index anew, where it or the segment knows of more than was written: the gap, at the position behind all that is
+/// known, and there starts, ends and gaps of runs that lay beyond the end of that, so that who has read them and goes on from
+/// before them misses none. Whether that was to be done.
 fn cut_index(
     folder: &Folder,
     base: u64,
@@ -172,35 +230,27 @@ fn cut_index(
     time: u64,
 ) -> io::Result<bool> {
     let path = folder.index(base);
-    let mut file = open::write(&path, OFlag::empty())?;
-    let mut index = Index::new(file.try_clone()?);
-    let first = index.find(end.0.saturating_add(1))?;
-    let (mut markers, mut known) = (Vec::new(), known);
-    let (mut next, mut told) = (first, end);
-    while let Some((number, entry)) = index.entry_from(next)? {
-        known = known.max(entry.position);
-        if entry.tells_of_cut(end.0) {
-            told = entry.position;
-        }
-        match entry.kind {
-            Kind::Start { .. } | Kind::End { .. } => markers.push(entry),
-            Kind::Gap { .. } if entry.run.is_some() => markers.push(entry),
-            // One of our own is told anew.
-            Kind::Data { .. } | Kind::Gap { .. } => {}
-        }
-        next = number.saturating_add(1);
-    }
-    if told == known {
+    let file = open::write(&path, OFlag::empty())?;
+    let beyond = Beyond::read(&mut Index::new(file.try_clone()?), end)?;
+    let known = known.max(beyond.known);
+    if beyond.told == known {
         return Ok(false);
     }
-    let bytes = known.0.saturating_sub(end.0);
-    let kind = Kind::Gap { stream: None, bytes, entries: 0, reason: GapReason::Damaged };
-    let gap = Entry { position: known, time, run: None, kind };
-    let mut all = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(first.saturating_mul(ENTRY_U64)).read_to_end(&mut all)?;
-    let kept = markers.into_iter().map(|marker| Entry { position: end, ..marker });
-    all.extend(kept.chain([gap]).flat_map(|entry| entry.encode()));
+    let mut all = vec![0; usize::try_from(beyond.first.saturating_mul(ENTRY_U64)).unwrap_or(0)];
+    file.read_exact_at(&mut all, 0)?;
+    let gap = |position, bytes, entries| {
+        let kind = Kind::Gap { stream: None, bytes, entries, reason: GapReason::Damaged };
+        Entry { position, time, run: None, kind }
+    };
+    if beyond.bad > 0 {
+        // Whose the bytes are from the last good one on is not known.
+        let last = all.rchunks_exact(ENTRY).find_map(Entry::decode);
+        let at = last.map_or(Position(base), |entry| entry.position);
+        all.extend(gap(at, 0, beyond.bad).encode());
+    }
+    all.extend(gap(known, known.0.saturating_sub(end.0), 0).encode());
+    let markers = beyond.markers.into_iter().map(|marker| Entry { position: known, ..marker });
+    all.extend(markers.flat_map(|marker| marker.encode()));
     let half = path.with_extension("idx.new");
     let mut new = open::write(&half, OFlag::O_CREAT | OFlag::O_TRUNC)?;
     let made = new.write_all(&all).and_then(|()| new.sync_data());
@@ -229,8 +279,6 @@ fn written_end(data: &File, length: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt;
-
     use proptest::prelude::*;
 
     use super::*;

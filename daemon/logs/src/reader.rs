@@ -247,7 +247,8 @@ impl Reader {
         let missing = next.saturating_sub(self.position);
         // The oldest are removed first: where this one is there, so was what is missing.
         let reason = match missing {
-            0 | 1 => GapReason::Removed,
+            0 => GapReason::Removed,
+            1 if empty => GapReason::Removed,
             _ if is_there => GapReason::Vanished,
             _ => self.folder.reason(self.position, next),
         };

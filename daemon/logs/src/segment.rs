@@ -187,7 +187,9 @@ impl Segment {
             match index.slot(number)? {
                 Slot::Entry(entry) if entry.position > end => {
                     self.known_end = Some(entry.position.0);
-                    self.is_told = entry.tells_of_cut(end.0);
+                    let first = index.find(end.0.saturating_add(1))?;
+                    let first = index.entry_from(first)?;
+                    self.is_told = first.is_some_and(|(_, entry)| entry.tells_of_cut(end.0));
                     return Ok(());
                 }
                 Slot::Entry(_) => break,

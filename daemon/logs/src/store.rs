@@ -128,7 +128,8 @@ pub struct LogStore {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    upkeep: [Mutex<Option<JoinHandle<()>>>; 2],
+    /// "log-upkeep" and "log-sync".
+    others: [Mutex<Option<JoinHandle<()>>>; 2],
 }
 
 impl LogStore {
@@ -225,9 +226,9 @@ impl LogStore {
             .name("log-sync".to_owned())
             .spawn(move || sync::run(&for_sync))
             .map_err(OpenError::Thread)?;
-        let upkeep = [caretaker, syncer].map(|thread| Mutex::new(Some(thread)));
+        let others = [caretaker, syncer].map(|thread| Mutex::new(Some(thread)));
         let writer = Mutex::new(Some(writer));
-        Ok(Self { handle: Arc::new(Handle { shared, writer, upkeep }) })
+        Ok(Self { handle: Arc::new(Handle { shared, writer, others }) })
     }
 
     fn shared(&self) -> &Shared {
@@ -469,7 +470,7 @@ impl Handle {
     fn close(&self) {
         self.shared.queue.close();
         // The writer first: what it closes last is still noted, if there is time to.
-        for thread in std::iter::once(&self.writer).chain(&self.upkeep) {
+        for thread in std::iter::once(&self.writer).chain(&self.others) {
             let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(thread) = thread
                 && thread.thread().id() != thread::current().id()

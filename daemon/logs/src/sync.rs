@@ -11,7 +11,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -39,8 +38,6 @@ struct Waiting {
     logs: BTreeMap<LogName, Unsynced>,
     /// In these a segment was begun, of which the disk may not know the name.
     unnamed: BTreeSet<LogName>,
-    /// When the first of them is due.
-    next: Option<Instant>,
     later: bool,
     closed: bool,
 }
@@ -66,7 +63,7 @@ impl Syncs {
     /// With `later` nothing is done before [`Self::begin`].
     pub(crate) fn new(interval: Duration, later: bool) -> Self {
         let (logs, unnamed) = (BTreeMap::new(), BTreeSet::new());
-        let waiting = Waiting { logs, unnamed, next: None, later, closed: false };
+        let waiting = Waiting { logs, unnamed, later, closed: false };
         Self { interval, waiting: Mutex::new(waiting), bell: Condvar::new() }
     }
 
@@ -80,10 +77,12 @@ impl Syncs {
         self.bell.notify_one();
     }
 
-    /// A segment was opened or begun.
-    pub(crate) fn begun(&self, log: &LogName, base: u64) {
+    /// A segment was opened, or begun: then it is `new`.
+    pub(crate) fn begun(&self, log: &LogName, base: u64, new: bool) {
         let mut waiting = self.lock();
-        waiting.unnamed.insert(log.clone());
+        if new {
+            waiting.unnamed.insert(log.clone());
+        }
         if let Some(unsynced) = waiting.logs.get_mut(log) {
             unsynced.bases.push(base);
         }
@@ -98,21 +97,17 @@ impl Syncs {
         let by = clock::now().instant + within;
         let mut unsynced = Unsynced { by, bases: vec![base], mark: Arc::clone(mark) };
         let mut waiting = self.lock();
-        // One of that name that was discarded meanwhile.
+        // Its writer has closed it and opened it again, so that there is another mark: its turn does not come later for that.
         if let Some(before) = waiting.logs.remove(log) {
+            unsynced.by = by.min(before.by);
             unsynced.bases.extend(before.bases);
         }
+        let first = waiting.logs.values().all(|other| by < other.by);
         waiting.logs.insert(log.clone(), unsynced);
-        if waiting.next.is_none_or(|next| by < next) {
-            waiting.next = Some(by);
-            drop(waiting);
+        drop(waiting);
+        if first {
             self.bell.notify_one();
         }
-    }
-
-    /// A log is no more.
-    pub(crate) fn forget(&self, log: &LogName) {
-        self.lock().unnamed.remove(log);
     }
 
     /// Ends the thread, after what it is at.
@@ -125,18 +120,17 @@ impl Syncs {
         self.lock().closed
     }
 
-    /// Waits for those that are due; none when it is closed.
-    fn await_due(&self) -> Option<Vec<Turn>> {
+    /// Waits for the next turn; none when it is closed.
+    fn await_turn(&self) -> Option<Turn> {
         let mut waiting = self.lock();
         loop {
             if waiting.closed {
                 return None;
             }
-            let now = clock::now().instant;
-            let left = waiting.next.map(|next| next.saturating_duration_since(now));
-            waiting = match left.filter(|_| !waiting.later) {
-                Some(Duration::ZERO) => return Some(waiting.take(now)),
-                Some(left) => {
+            let first = if waiting.later { None } else { waiting.first() };
+            waiting = match first {
+                Some((log, left)) if left.is_zero() => return waiting.take(log),
+                Some((_, left)) => {
                     let woken = self.bell.wait_timeout(waiting, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -147,41 +141,29 @@ impl Syncs {
 }
 
 impl Waiting {
-    /// Those that are due, the ones that have waited longest first.
-    fn take(&mut self, now: Instant) -> Vec<Turn> {
-        let mut due: Vec<_> = self.logs.extract_if(.., |_, it| it.by <= now).collect();
-        due.sort_by_key(|(_, unsynced)| unsynced.by);
-        self.next = self.logs.values().map(|unsynced| unsynced.by).min();
-        let turn = |(log, Unsynced { bases, mark, .. }): (LogName, Unsynced)| {
-            mark.store(false, Ordering::SeqCst);
-            let unnamed = self.unnamed.remove(&log);
-            Turn { log, bases, unnamed }
-        };
-        due.into_iter().map(turn).collect()
+    /// Whose turn is next, and in how long: the audit log's where it is due, and else of the one that is due first. To look
+    /// through all of them is little beside a disk.
+    fn first(&self) -> Option<(LogName, Duration)> {
+        let now = clock::now();
+        let left = |unsynced: &Unsynced| unsynced.by.saturating_duration_since(now.instant);
+        let audit = self.logs.get_key_value(&LogName::Audit).filter(|(_, it)| left(it).is_zero());
+        let first = audit.or_else(|| self.logs.iter().min_by_key(|(_, unsynced)| unsynced.by));
+        first.map(|(log, unsynced)| (log.clone(), left(unsynced)))
+    }
+
+    fn take(&mut self, log: LogName) -> Option<Turn> {
+        let Unsynced { bases, mark, .. } = self.logs.remove(&log)?;
+        mark.store(false, Ordering::SeqCst);
+        let unnamed = self.unnamed.remove(&log);
+        Some(Turn { log, bases, unnamed })
     }
 }
 
 /// Works until the store is closed.
 pub(crate) fn run(shared: &Shared) {
-    let syncs = &shared.upkeep.syncs;
-    while let Some(due) = syncs.await_due() {
-        // Those that many have in common, once.
-        let mut folders = BTreeSet::new();
-        for turn in due {
-            if syncs.is_closed() {
-                return;
-            }
-            look_for_loss(shared, &turn.log);
-            let folder = Folder::new(&shared.root, &turn.log);
-            sync(&folder, &turn.bases);
-            if turn.unnamed {
-                let above = folder.0.ancestors().take_while(|path| path.starts_with(&shared.root));
-                folders.extend(above.map(Path::to_owned));
-            }
-        }
-        for folder in folders.iter().filter_map(|path| File::open(path).ok()) {
-            folder.sync_all().ok();
-        }
+    while let Some(turn) = shared.upkeep.syncs.await_turn() {
+        look_for_loss(shared, &turn.log);
+        sync(shared, &turn);
     }
 }
 
@@ -195,17 +177,27 @@ fn look_for_loss(shared: &Shared, log: &LogName) {
     }
 }
 
-fn sync(folder: &Folder, bases: &[u64]) {
+/// Where the store is closed meanwhile, the rest is left to the kernel. There is nothing to be done about what fails: what the
+/// kernel could not write it does not keep.
+fn sync(shared: &Shared, Turn { log, bases, unnamed }: &Turn) {
+    let folder = Folder::new(&shared.root, log);
     let files = bases.iter().flat_map(|&base| [folder.data(base), folder.index(base)]);
-    for file in files.filter_map(|path| open::read(&path).ok()) {
-        // There is nothing to be done about it: what the kernel could not write it does not keep.
-        file.sync_data().ok();
+    for path in files.take_while(|_| !shared.upkeep.syncs.is_closed()) {
+        if let Ok(file) = open::read(&path) {
+            file.sync_data().ok();
+        }
+    }
+    let folders =
+        folder.0.ancestors().take_while(|path| *unnamed && path.starts_with(&shared.root));
+    for folder in folders.filter_map(|path| File::open(path).ok()) {
+        folder.sync_all().ok();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{log::Sizes, retention::Retention, upkeep::Upkeep, write_end::WriteEnd};
 
     fn unit(name: &str) -> LogName {
         LogName::Unit(name.parse().unwrap())
@@ -215,49 +207,94 @@ mod tests {
         Turn { log, bases: bases.to_vec(), unnamed }
     }
 
+    fn mark() -> Arc<AtomicBool> {
+        Arc::new(AtomicBool::new(true))
+    }
+
     /// However slow the disk is, a log that is written all the time waits for one turn, which has all that was begun.
     #[test]
     fn a_log_waits_for_one_turn_with_all_its_segments() {
         let syncs = Syncs::new(Duration::ZERO, false);
-        let (web, db) = (unit("web"), unit("db"));
-        let marks = [Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true))];
-        syncs.begun(&web, 0);
-        syncs.written(&web, 0, &marks[0]);
-        syncs.written(&db, 7, &marks[1]);
-        syncs.begun(&web, 64);
-        syncs.begun(&web, 128);
-        let due = syncs.await_due().unwrap();
-        let expected = [turn(web.clone(), &[0, 64, 128], true), turn(db, &[7], false)];
-        assert_eq!(due, expected);
-        assert!(marks.iter().all(|mark| !mark.load(Ordering::SeqCst)), "the next write tells");
+        let (web, mark) = (unit("web"), mark());
+        syncs.begun(&web, 0, true);
+        syncs.written(&web, 0, &mark);
+        syncs.begun(&web, 64, true);
+        syncs.begun(&web, 128, true);
+        assert_eq!(syncs.await_turn(), Some(turn(web.clone(), &[0, 64, 128], true)));
+        assert!(!mark.load(Ordering::SeqCst), "the next write tells");
         // What is begun when the turn has, and written, comes next.
-        syncs.begun(&web, 192);
-        syncs.written(&web, 192, &marks[0]);
-        assert_eq!(syncs.await_due(), Some(vec![turn(web.clone(), &[192], true)]));
-        syncs.written(&web, 192, &marks[0]);
-        assert_eq!(syncs.await_due(), Some(vec![turn(web, &[192], false)]));
+        syncs.begun(&web, 192, true);
+        syncs.written(&web, 192, &mark);
+        assert_eq!(syncs.await_turn(), Some(turn(web.clone(), &[192], true)));
+        syncs.begun(&web, 192, false);
+        syncs.written(&web, 192, &mark);
+        assert_eq!(syncs.await_turn(), Some(turn(web, &[192], false)));
         syncs.close();
-        assert_eq!(syncs.await_due(), None);
+        assert_eq!(syncs.await_turn(), None);
+    }
+
+    /// The end of a segment may be written after its last turn, and the next one be begun before anything is told.
+    #[test]
+    fn a_segment_that_is_closed_comes_with_its_end() {
+        let root = tempfile::tempdir().unwrap();
+        let web = unit("web");
+        let retention = Retention { sync_interval: Duration::ZERO, ..Retention::default() };
+        let sizes = Sizes { segment_bytes: 10, segment_entries: 100, copy: false };
+        let upkeep = Arc::new(Upkeep::new(retention, sizes, false));
+        let folder = Folder::new(root.path(), &web);
+        let mut end = WriteEnd::new(web.clone(), folder, Arc::clone(&upkeep), Arc::default());
+        end.writable().unwrap().0.append(b"01234").unwrap();
+        end.was_written();
+        assert_eq!(upkeep.syncs.await_turn(), Some(turn(web.clone(), &[0], true)));
+        end.writable().unwrap().0.append(b"56789").unwrap();
+        end.writable().unwrap().0.append(b"a").unwrap();
+        end.was_written();
+        assert_eq!(upkeep.syncs.await_turn(), Some(turn(web, &[0, 10], true)));
+    }
+
+    /// A log that is closed and opened again, as of a program that runs each minute, is due when it was.
+    #[test]
+    fn a_log_that_is_opened_again_does_not_wait_longer() {
+        let syncs = Syncs::new(Duration::from_secs(300), false);
+        let web = unit("web");
+        syncs.written(&web, 0, &mark());
+        let due = syncs.lock().logs[&web].by;
+        for base in [0, 64] {
+            syncs.written(&web, base, &mark());
+        }
+        assert_eq!(syncs.lock().logs[&web].by, due);
+        let taken = syncs.lock().take(web.clone());
+        assert_eq!(taken, Some(turn(web, &[64, 0, 0], false)));
     }
 
     #[test]
     fn the_audit_log_does_not_wait_for_the_others() {
+        let syncs = Syncs::new(Duration::ZERO, false);
+        let others = ["a", "b", "c"].map(unit);
+        others.iter().for_each(|log| syncs.written(log, 0, &mark()));
+        syncs.written(&LogName::Audit, 0, &mark());
+        assert_eq!(syncs.await_turn(), Some(turn(LogName::Audit, &[0], false)));
+        // The rest by the time at which they are due.
+        let mut left: Vec<_> = others.map(|_| syncs.await_turn().unwrap().log).into();
+        left.sort_unstable();
+        assert_eq!(left, ["a", "b", "c"].map(unit));
         let syncs = Syncs::new(Duration::from_secs(300), false);
-        let mark = Arc::new(AtomicBool::new(true));
-        syncs.written(&unit("web"), 0, &mark);
-        syncs.written(&LogName::Audit, 0, &mark);
-        assert_eq!(syncs.await_due(), Some(vec![turn(LogName::Audit, &[0], false)]));
-        assert_eq!(syncs.lock().logs.len(), 1);
+        syncs.written(&unit("web"), 0, &mark());
+        syncs.written(&LogName::Audit, 0, &mark());
+        let (first, left) = syncs.lock().first().unwrap();
+        assert!(first == LogName::Audit && left <= AUDIT_SYNC);
     }
 
     #[test]
     fn nothing_is_done_before_it_is_begun() {
         let syncs = Arc::new(Syncs::new(Duration::ZERO, true));
-        syncs.written(&LogName::Daemon, 0, &Arc::new(AtomicBool::new(true)));
+        syncs.written(&LogName::Daemon, 0, &mark());
+        let (told, turns) = std::sync::mpsc::sync_channel(1);
         let other = Arc::clone(&syncs);
-        let waits = std::thread::spawn(move || other.await_due());
-        assert_eq!(syncs.lock().logs.len(), 1);
+        let waits = std::thread::spawn(move || told.send(other.await_turn()).unwrap());
+        assert!(turns.recv_timeout(Duration::from_millis(50)).is_err());
         syncs.begin();
-        assert_eq!(waits.join().unwrap(), Some(vec![turn(LogName::Daemon, &[0], false)]));
+        assert_eq!(turns.recv().unwrap(), Some(turn(LogName::Daemon, &[0], false)));
+        waits.join().unwrap();
     }
 }

@@ -71,6 +71,7 @@ impl WriteEnd {
         let segment = match self.segment.take() {
             None => {
                 let segment = Segment::open(&self.folder)?;
+                self.upkeep.syncs.begun(&self.name, segment.base(), segment.entries() == 0);
                 self.upkeep.begun(&self.name, None, segment.base());
                 if segment.was_mended() || segment.is_over() {
                     let path = segment.path();
@@ -110,6 +111,9 @@ impl WriteEnd {
     fn next(&mut self, old: Segment) -> Result<Segment, WriteError> {
         match old.next() {
             Ok(next) => {
+                // Its end may have been written since its last turn, without a word yet.
+                self.tell_unsynced(&old);
+                self.upkeep.syncs.begun(&self.name, next.base(), true);
                 self.upkeep.begun(&self.name, Some(old.base()), next.base());
                 Ok(next)
             }
@@ -152,18 +156,17 @@ impl WriteEnd {
 
     /// Something was written.
     pub(crate) fn was_written(&self) {
-        // Looked at behind what was written, and taken away before that is looked at.
-        let is_news =
-            |mark: &AtomicBool| !mark.load(Ordering::SeqCst) && !mark.swap(true, Ordering::SeqCst);
-        if let Some(segment) = &self.segment
-            && is_news(&self.unsynced)
-        {
-            self.upkeep.syncs.written(&self.name, segment.base(), &self.unsynced);
-        }
+        let Some(segment) = &self.segment else { return };
+        self.tell_unsynced(segment);
         // Entries have checksums of their own.
-        let has_bytes = self.segment.as_ref().is_some_and(|segment| segment.length() > 0);
-        if (has_bytes || self.upkeep.looks_at_ages()) && is_news(&self.unsummed) {
+        if (segment.length() > 0 || self.upkeep.looks_at_ages()) && is_news(&self.unsummed) {
             self.upkeep.unsummed(&self.name, &self.unsummed);
+        }
+    }
+
+    fn tell_unsynced(&self, segment: &Segment) {
+        if is_news(&self.unsynced) {
+            self.upkeep.syncs.written(&self.name, segment.base(), &self.unsynced);
         }
     }
 
@@ -176,4 +179,9 @@ impl WriteEnd {
     pub(crate) fn has_no_room(&self) {
         self.upkeep.press();
     }
+}
+
+/// Whether a mark is set now. Looked at behind what was written, and taken away before that is looked at.
+fn is_news(mark: &AtomicBool) -> bool {
+    !mark.load(Ordering::SeqCst) && !mark.swap(true, Ordering::SeqCst)
 }

@@ -1,7 +1,7 @@
 //! The thread "log-upkeep".
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
@@ -41,7 +41,7 @@ pub(crate) struct Caretaker {
     /// Of these they are to go on, when it is time.
     unsummed: Vec<Unsummed>,
     /// Of these they are to go on now.
-    summing: VecDeque<LogName>,
+    summing: BTreeSet<LogName>,
     /// Segments that a daemon before this one has written, and made checksums of.
     unchecked: VecDeque<(LogName, u64)>,
     actives: Option<Instant>,
@@ -57,7 +57,7 @@ impl Caretaker {
             unsealed: VecDeque::new(),
             running: BTreeMap::new(),
             unsummed: Vec::new(),
-            summing: VecDeque::new(),
+            summing: BTreeSet::new(),
             unchecked: VecDeque::new(),
             actives: None,
             next_look: None,
@@ -120,14 +120,14 @@ impl Caretaker {
         let begun = std::mem::take(&mut waiting.begun);
         self.unsummed.append(&mut waiting.unsummed);
         let now = clock::now().instant;
-        let due = self.unsummed.extract_if(.., |it| it.by <= now).collect();
+        let due: Vec<_> = self.unsummed.extract_if(.., |it| it.by <= now).collect();
         waiting.sum_at = self.unsummed.iter().map(|it| it.by).min();
         let mut look = std::mem::take(&mut waiting.pressed);
         drop(waiting);
         look |= begun.iter().any(|begun| begun.closed.is_some());
         begun.into_iter().for_each(|begun| self.note(begun));
         if shared.upkeep.retention.by_age() {
-            self.look_at_written();
+            self.look_at_written(&due);
             look = true;
         }
         self.begin_summing(due);
@@ -213,8 +213,8 @@ impl Caretaker {
     }
 
     /// Where age counts, it must be known when the first entry was written.
-    fn look_at_written(&mut self) {
-        let logs: Vec<LogName> = self.unsummed.iter().map(|it| it.log.clone()).collect();
+    fn look_at_written(&mut self, due: &[Unsummed]) {
+        let logs: Vec<_> = self.unsummed.iter().chain(due).map(|it| it.log.clone()).collect();
         for log in logs {
             let unknown = |holding: &Holding| holding.active.first.is_none();
             if self.holdings.logs.get(&log).is_some_and(unknown) {
@@ -255,7 +255,7 @@ impl Caretaker {
 
     /// Goes on with the checksums of one segment that is being written; whether there was one.
     fn sum_one(&mut self) -> bool {
-        let Some(log) = self.summing.pop_front() else { return false };
+        let Some(log) = self.summing.pop_first() else { return false };
         let Some(holding) = self.holdings.logs.get(&log) else { return true };
         let (folder, base) = (self.folder(&log), holding.active.base);
         let mut running = self.running_of(&log, base);
@@ -306,7 +306,7 @@ impl Caretaker {
     fn begin_summing(&mut self, due: Vec<Unsummed>) {
         for Unsummed { log, mark, .. } in due {
             mark.store(false, Ordering::SeqCst);
-            self.summing.push_back(log);
+            self.summing.insert(log);
         }
     }
 }

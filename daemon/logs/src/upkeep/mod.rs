@@ -138,14 +138,12 @@ impl Upkeep {
     fn unknow(&self, log: &LogName) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(log);
-        self.syncs.forget(log);
         self.logs.store(known.len(), Ordering::Relaxed);
     }
 
     /// A segment was opened or begun. Wakes nobody unless another one was closed.
     pub(crate) fn begun(&self, log: &LogName, closed: Option<u64>, base: u64) {
         self.know(log);
-        self.syncs.begun(log, base);
         let mut waiting = self.lock();
         waiting.begun.push(Begun { log: log.clone(), closed, base });
         if closed.is_some() {
