@@ -13,7 +13,11 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{ClientError, Endpoint, RECONNECTING, reason};
+use crate::{ClientError, Endpoint, RECONNECTING, error, reason};
+
+/// How often a connection is tried that is broken while it is made: so many daemons would have to die one after the other, each
+/// just when it has taken it.
+const CONNECTING_TRIES: u32 = 5;
 
 /// How long a call that has nothing to wait for may take before the daemon counts as frozen.
 pub const QUICK_ANSWER: Duration = Duration::from_secs(10);
@@ -38,9 +42,16 @@ impl Client {
     /// # Errors
     /// Says what was in the way.
     pub async fn connect(endpoint: Endpoint) -> Result<Self, ClientError> {
-        match endpoint.open().await {
-            Ok(channel) => Ok(Self { endpoint, channel, reason: None, patience: RECONNECTING }),
-            Err(source) => Err(ClientError::connect(&endpoint, &source)),
+        let mut tries = 1;
+        loop {
+            match endpoint.open().await {
+                Ok(channel) => {
+                    return Ok(Self { endpoint, channel, reason: None, patience: RECONNECTING });
+                }
+                // A daemon that died over it. Its keeper holds the socket, so that the next one answers.
+                Err(source) if tries < CONNECTING_TRIES && error::was_broken(&source) => tries += 1,
+                Err(source) => return Err(ClientError::connect(&endpoint, &source)),
+            }
         }
     }
 
@@ -165,6 +176,24 @@ mod tests {
         let client = Client::connect(Endpoint::Socket(path)).await.unwrap();
         let error = client.status().await.unwrap_err();
         assert_eq!(error.to_string(), "asking for the status: no answer within 10 s");
+    }
+
+    /// Whoever takes the connection may be gone before anything was said: nothing was ordered yet, and the next one is asked.
+    #[test]
+    fn a_daemon_that_dies_over_a_connection_is_followed_by_the_next() {
+        for _ in 0..200 {
+            let folder = tempdir().unwrap();
+            let path = folder.path().join("socket");
+            let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            let daemons = std::thread::spawn(move || {
+                drop(listener.accept().unwrap());
+                listener
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let connected = runtime.unwrap().block_on(Client::connect(Endpoint::Socket(path)));
+            assert!(connected.is_ok(), "{connected:?}");
+            drop(daemons.join().unwrap());
+        }
     }
 
     #[tokio::test]

@@ -171,6 +171,13 @@ fn find_io<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a io::Error>
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
+/// Whether a connection was broken by the other side while it was made.
+pub(crate) fn was_broken(error: &(dyn error::Error + 'static)) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let kind = find_io(error).map(io::Error::kind);
+    kind.is_some_and(|kind| [BrokenPipe, ConnectionAborted, ConnectionReset].contains(&kind))
+}
+
 fn first_cause(error: &(dyn error::Error + 'static)) -> String {
     causes(error).last().map_or_else(String::new, ToString::to_string)
 }
