@@ -102,12 +102,13 @@ fn main() {
     tests::process::heed_interrupts();
     // A machine has one processor; the tests of the core share theirs, and go one after the other all the same.
     arguments.test_threads = Some(available_parallelism().map_or(1, |cores| cores.get().min(2)));
-    let mut trials = archive::trials();
+    // The longest one first, so that it does not end alone.
+    let mut trials = cuts::trials();
     trials.extend(core::trials());
     trials.extend(artefacts::trials());
     trials.extend(power::trials());
     trials.extend(trouble::trials());
-    trials.extend(cuts::trials());
+    trials.extend(archive::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     // What is static is never dropped.
     drop::<Option<Machine>>(core::SHARED.lock().unwrap_or_else(PoisonError::into_inner).take());

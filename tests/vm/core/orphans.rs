@@ -49,7 +49,7 @@ pub(super) fn ten_thousand_are_reaped(machine: &Machine) {
 pub(super) fn a_fork_storm_stays_within_its_bound(machine: &Machine) {
     let before = names(machine);
     let file = "/tmp/swarm";
-    let storm = [PROBE, "swarm", "5000", file, "pause"];
+    let storm = [PROBE, "swarm", "1000", file, "pause"];
     let mut words = vec!["start", "--name", "storm", "--pids-max", "64", "--"];
     words.extend(storm);
     let _ = machine.told(&words);
