@@ -46,15 +46,15 @@ pub(crate) fn cut_ends(root: &Path, interval: Duration) -> Vec<LogName> {
     // Without a mark it would be done again while programs write. Asked first: a daemon that is not the first of its boot has
     // runs that wait for it, and a thousand logs take their time.
     let Ok(Some(mark)) = Mark::find(root) else { return Vec::new() };
-    let newest = newest(root);
-    let last = newest.iter().map(|end| end.written).max().unwrap_or(SystemTime::UNIX_EPOCH);
+    let ends = ends(root);
+    let last = ends.iter().map(|end| end.written).max().unwrap_or(SystemTime::UNIX_EPOCH);
     let Ok((mark, last)) = mark.begin(root, last) else { return Vec::new() };
     let since = last.checked_sub(interval.saturating_add(SLACK)).unwrap_or(SystemTime::UNIX_EPOCH);
-    let recent = newest.into_iter().filter(|end| end.written >= since);
+    let recent = ends.into_iter().filter(|end| end.written >= since);
     // What cannot be cut is read as it is.
-    let cut = recent.filter(|newest| {
-        let ends = newest.with_those_before(since);
-        let cut: Vec<bool> = ends.iter().map(|end| cut_end(end).unwrap_or(false)).collect();
+    let cut = recent.filter(|end| {
+        let cut = |segment: &Segment| cut_segment(&end.folder, segment).unwrap_or(false);
+        let cut: Vec<bool> = end.segments(since).iter().map(cut).collect();
         cut.contains(&true)
     });
     let cut = cut.map(|end| end.log).collect();
@@ -113,49 +113,58 @@ fn nanoseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A segment to which something was written last, or shortly before that.
+/// The end of a log.
 struct End {
     log: LogName,
     folder: Folder,
+    /// Where its segments begin.
+    bases: Vec<u64>,
+    /// When something was written to the newest one.
+    written: SystemTime,
+}
+
+/// A segment.
+struct Segment {
     base: u64,
-    /// Where the segment after it begins, if there is one.
+    /// Where the one after it begins, if there is one.
     next: Option<u64>,
     written: SystemTime,
 }
 
-impl End {
-    fn find(log: &LogName, folder: &Folder, base: u64, next: Option<u64>) -> Option<Self> {
-        let written = fs::metadata(folder.data(base)).ok()?.modified().ok()?;
-        Some(Self { log: log.clone(), folder: folder.clone(), base, next, written })
-    }
-
-    /// It, and those of its log that were closed so shortly before that they have no checksums yet: what is not as it was in
-    /// the others is found by those.
-    fn with_those_before(&self, since: SystemTime) -> Vec<Self> {
-        let mut next = None;
-        let bases = self.folder.bases().unwrap_or_default().into_iter().rev();
-        bases
-            .map_while(|base| Self::find(&self.log, &self.folder, base, next.replace(base)))
-            .take_while(|end| end.written >= since)
-            .filter(|end| end.next.is_none() || Sum::read(&end.folder, end.base).is_none())
-            .collect()
-    }
-}
-
-/// The newest segment of each log.
-fn newest(root: &Path) -> Vec<End> {
+/// The logs that have a segment.
+fn ends(root: &Path) -> Vec<End> {
     let end = |log: LogName| {
         let folder = Folder::new(root, &log);
-        let base = *folder.bases().ok()?.last()?;
-        End::find(&log, &folder, base, None)
+        let bases = folder.bases().ok()?;
+        let written = written(&folder, *bases.last()?)?;
+        Some(End { log, folder, bases, written })
     };
     disk::logs(root).into_iter().filter_map(end).collect()
 }
 
+fn written(folder: &Folder, base: u64) -> Option<SystemTime> {
+    fs::metadata(folder.data(base)).ok()?.modified().ok()
+}
+
+impl End {
+    /// The newest segment, and those that were closed so shortly before that they have no checksums yet: what is not as it was
+    /// in the others is found by those.
+    fn segments(&self, since: SystemTime) -> Vec<Segment> {
+        let mut after = None;
+        let segments = self.bases.iter().rev().map_while(|&base| {
+            let (next, written) = (after.replace(base), written(&self.folder, base)?);
+            (written >= since).then_some(Segment { base, next, written })
+        });
+        let unsealed =
+            |it: &Segment| it.next.is_none() || Sum::read(&self.folder, it.base).is_none();
+        segments.filter(unsealed).collect()
+    }
+}
+
 /// Cuts zeros from the end of a segment, and has its index say how many bytes are missing there; whether anything was to be done.
-fn cut_end(end: &End) -> Result<bool, WriteError> {
-    let End { folder, base, next, written, .. } = end;
-    let path = folder.data(*base);
+fn cut_segment(folder: &Folder, segment: &Segment) -> Result<bool, WriteError> {
+    let &Segment { base, next, written } = segment;
+    let path = folder.data(base);
     let failed = |source| WriteError { path: path.clone(), source };
     let data = open::write(&path, OFlag::empty()).map_err(failed)?;
     let length = data.metadata().map_err(failed)?.len();
@@ -165,14 +174,14 @@ fn cut_end(end: &End) -> Result<bool, WriteError> {
     let next = next.filter(|&next| length > 0 || next > base.saturating_add(1)).map(Position);
     let known = at(length).max(next.unwrap_or(Position(0)));
     // In this order: whoever dies between them, or loses power again, finds an index that knows more than there is.
-    let told = cut_index(folder, *base, (at(whole), known), nanoseconds(*written))
-        .map_err(|source| WriteError { path: folder.index(*base), source })?;
+    let cut = cut_index(folder, base, (at(whole), known), nanoseconds(written))
+        .map_err(|source| WriteError { path: folder.index(base), source })?;
     if whole == length {
-        return Ok(told);
+        return Ok(cut);
     }
     data.set_len(whole).map_err(failed)?;
     // It counts when the others were written, too.
-    data.set_modified(*written).ok();
+    data.set_modified(written).ok();
     Ok(true)
 }
 

@@ -36,6 +36,8 @@ struct Unsynced {
 #[derive(Debug)]
 struct Waiting {
     logs: BTreeMap<LogName, Unsynced>,
+    /// The same by the time at which they are due.
+    order: BTreeSet<(Instant, LogName)>,
     /// In these a segment was begun, of which the disk may not know the name.
     unnamed: BTreeSet<LogName>,
     later: bool,
@@ -62,8 +64,8 @@ struct Turn {
 impl Syncs {
     /// With `later` nothing is done before [`Self::begin`].
     pub(crate) fn new(interval: Duration, later: bool) -> Self {
-        let (logs, unnamed) = (BTreeMap::new(), BTreeSet::new());
-        let waiting = Waiting { logs, unnamed, later, closed: false };
+        let (logs, order, unnamed) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let waiting = Waiting { logs, order, unnamed, later, closed: false };
         Self { interval, waiting: Mutex::new(waiting), bell: Condvar::new() }
     }
 
@@ -98,14 +100,15 @@ impl Syncs {
         let mut unsynced = Unsynced { by, bases: vec![base], mark: Arc::clone(mark) };
         let mut waiting = self.lock();
         // Its writer has closed it and opened it again, so that there is another mark: its turn does not come later for that.
-        if let Some(before) = waiting.logs.remove(log) {
+        if let Some(before) = waiting.remove(log) {
             unsynced.by = by.min(before.by);
             unsynced.bases.extend(before.bases);
         }
-        let first = waiting.logs.values().all(|other| by < other.by);
+        waiting.order.insert((unsynced.by, log.clone()));
         waiting.logs.insert(log.clone(), unsynced);
+        let is_first = waiting.order.first().is_some_and(|(_, first)| first == log);
         drop(waiting);
-        if first {
+        if is_first {
             self.bell.notify_one();
         }
     }
@@ -141,21 +144,28 @@ impl Syncs {
 }
 
 impl Waiting {
-    /// Whose turn is next, and in how long: the audit log's where it is due, and else of the one that is due first. To look
-    /// through all of them is little beside a disk.
+    /// Whose turn is next, and in how long: the audit log's where it is due, and else of the one that is due first.
     fn first(&self) -> Option<(LogName, Duration)> {
-        let now = clock::now();
-        let left = |unsynced: &Unsynced| unsynced.by.saturating_duration_since(now.instant);
-        let audit = self.logs.get_key_value(&LogName::Audit).filter(|(_, it)| left(it).is_zero());
-        let first = audit.or_else(|| self.logs.iter().min_by_key(|(_, unsynced)| unsynced.by));
-        first.map(|(log, unsynced)| (log.clone(), left(unsynced)))
+        let now = clock::now().instant;
+        let audit = self.logs.get(&LogName::Audit).filter(|audit| audit.by <= now);
+        if audit.is_some() {
+            return Some((LogName::Audit, Duration::ZERO));
+        }
+        let (by, log) = self.order.first()?;
+        Some((log.clone(), by.saturating_duration_since(now)))
     }
 
     fn take(&mut self, log: LogName) -> Option<Turn> {
-        let Unsynced { bases, mark, .. } = self.logs.remove(&log)?;
+        let Unsynced { bases, mark, .. } = self.remove(&log)?;
         mark.store(false, Ordering::SeqCst);
         let unnamed = self.unnamed.remove(&log);
         Some(Turn { log, bases, unnamed })
+    }
+
+    fn remove(&mut self, log: &LogName) -> Option<Unsynced> {
+        let unsynced = self.logs.remove(log)?;
+        self.order.remove(&(unsynced.by, log.clone()));
+        Some(unsynced)
     }
 }
 
@@ -265,6 +275,7 @@ mod tests {
         assert_eq!(syncs.lock().logs[&web].by, due);
         let taken = syncs.lock().take(web.clone());
         assert_eq!(taken, Some(turn(web, &[64, 0, 0], false)));
+        assert!(syncs.lock().order.is_empty());
     }
 
     #[test]

@@ -71,8 +71,7 @@ impl WriteEnd {
         let segment = match self.segment.take() {
             None => {
                 let segment = Segment::open(&self.folder)?;
-                self.upkeep.syncs.begun(&self.name, segment.base(), segment.entries() == 0);
-                self.upkeep.begun(&self.name, None, segment.base());
+                self.upkeep.begun(&self.name, None, (segment.base(), segment.entries() == 0));
                 if segment.was_mended() || segment.is_over() {
                     let path = segment.path();
                     let text = format!(
@@ -113,8 +112,7 @@ impl WriteEnd {
             Ok(next) => {
                 // Its end may have been written since its last turn, without a word yet.
                 self.tell_unsynced(&old);
-                self.upkeep.syncs.begun(&self.name, next.base(), true);
-                self.upkeep.begun(&self.name, Some(old.base()), next.base());
+                self.upkeep.begun(&self.name, Some(old.base()), (next.base(), true));
                 Ok(next)
             }
             Err(error) => {

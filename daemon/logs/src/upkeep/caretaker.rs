@@ -126,7 +126,7 @@ impl Caretaker {
         drop(waiting);
         look |= begun.iter().any(|begun| begun.closed.is_some());
         begun.into_iter().for_each(|begun| self.note(begun));
-        if shared.upkeep.retention.by_age() {
+        if shared.upkeep.looks_at_ages() {
             self.look_at_written(&due);
             look = true;
         }

@@ -141,9 +141,10 @@ impl Upkeep {
         self.logs.store(known.len(), Ordering::Relaxed);
     }
 
-    /// A segment was opened or begun. Wakes nobody unless another one was closed.
-    pub(crate) fn begun(&self, log: &LogName, closed: Option<u64>, base: u64) {
+    /// A segment was opened, or begun: then it is `new`. Wakes nobody unless another one was closed.
+    pub(crate) fn begun(&self, log: &LogName, closed: Option<u64>, (base, new): (u64, bool)) {
         self.know(log);
+        self.syncs.begun(log, base, new);
         let mut waiting = self.lock();
         waiting.begun.push(Begun { log: log.clone(), closed, base });
         if closed.is_some() {

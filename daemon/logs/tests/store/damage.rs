@@ -335,6 +335,17 @@ fn what_the_index_alone_knows_of_is_one_gap() {
     assert_eq!(ends_and_missing(&store), (4, whole - 3));
 }
 
+/// A store that is closed, with `0123456789`, `abcdefghij` and `.` of a unit, and what it is to be opened with.
+fn in_three_segments() -> (Store, Options) {
+    let options = Options { segment_bytes: 10, ..Options::default() };
+    let store = Store::with(options);
+    let mut program = store.start(run(1), &unit("web"));
+    program.stdout.write_all(b"0123456789abcdefghij.").unwrap();
+    let _ = store.end(program);
+    store.logs.close();
+    (store, options)
+}
+
 /// Zeros may be at the end of a segment that was closed when the next one was begun, too, or its end be missing.
 #[test]
 fn a_segment_that_was_just_closed_is_looked_through_too() {
@@ -342,12 +353,7 @@ fn a_segment_that_was_just_closed_is_looked_through_too() {
     let zeros: Cut = |file| file.write_all_at(&[0; 4], 6).unwrap();
     let short: Cut = |file| file.set_len(6).unwrap();
     for cut in [zeros, short] {
-        let options = Options { segment_bytes: 10, ..Options::default() };
-        let mut store = Store::with(options);
-        let mut program = store.start(run(1), &unit("web"));
-        program.stdout.write_all(b"0123456789abcdefghij.").unwrap();
-        let _ = store.end(program);
-        store.logs.close();
+        let (mut store, options) = in_three_segments();
         for base in [0, 10] {
             let segment = store.root().join(format!("units/web/{base:016x}.log"));
             cut(&fs::File::options().write(true).open(&segment).unwrap());
@@ -397,12 +403,7 @@ fn a_power_cut_misleads_nobody() {
 /// A closed segment in the middle that came to the disk by its name alone: it was lost, and not removed for what it took.
 #[test]
 fn a_closed_segment_that_has_lost_all_was_not_removed() {
-    let options = Options { segment_bytes: 10, ..Options::default() };
-    let mut store = Store::with(options);
-    let mut program = store.start(run(1), &unit("web"));
-    program.stdout.write_all(b"0123456789abcdefghij.").unwrap();
-    let _ = store.end(program);
-    store.logs.close();
+    let (mut store, options) = in_three_segments();
     let middle = store.root().join("units/web/000000000000000a.log");
     for kind in ["log", "idx"] {
         fs::write(middle.with_extension(kind), b"").unwrap();
